@@ -1,0 +1,35 @@
+"""aiogate: one front door for an organisation's AI agents.
+
+These are the names that a plugin may import; everything else may change without notice.
+"""
+
+from aiogate.claims import Claim, Counted, Grant, Quota, Rate, Shortage
+from aiogate.errors import AiogateError, Refusal, Refused, refusal
+from aiogate.exchange import Agent, Clock, Exchange, Key, Outcome, Principal, Reply, Secret, Usage
+from aiogate.hookspecs import Gateway, Observer, hookimpl
+
+__all__ = [
+    "Agent",
+    "AiogateError",
+    "Claim",
+    "Clock",
+    "Counted",
+    "Exchange",
+    "Gateway",
+    "Grant",
+    "Key",
+    "Observer",
+    "Outcome",
+    "Principal",
+    "Quota",
+    "Rate",
+    "Refusal",
+    "Refused",
+    "Reply",
+    "Secret",
+    "Shortage",
+    "Usage",
+    "hookimpl",
+    "refusal",
+]
+__version__ = "0.1.0"

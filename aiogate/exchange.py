@@ -1,0 +1,260 @@
+"""The nouns of the gateway: an exchange and who takes part in it.
+
+For plugins and for every floor above. Knows nothing of sockets, configs or plugins.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+import attrs
+from multidict import CIMultiDict
+
+from aiogate.claims import Grant, Quota, Rate
+from aiogate.errors import Refusal
+
+__all__ = ["Agent", "Clock", "Exchange", "Key", "Outcome", "Principal", "Reply", "RequestBody", "Secret", "Usage"]
+
+T = TypeVar("T")
+
+
+class Secret:
+    """A text that is shown nowhere: its ``repr`` and ``str`` are ``***``."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        """Keep the text."""
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text; call it where the secret is used, nowhere else."""
+        return self._text
+
+    def __repr__(self) -> str:
+        """Return ``***``."""
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether two configs hold the same secret; not for checking credentials."""
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        """Hash as the text does."""
+        return hash(self._text)
+
+
+class Outcome(StrEnum):
+    """How an exchange ended."""
+
+    COMPLETED = "completed"
+    REFUSED = "refused"
+    UPSTREAM_FAILED = "upstream_failed"
+    CLIENT_GONE = "client_gone"
+    CUT = "cut"
+    PLUGIN_FAILED = "plugin_failed"
+
+
+@attrs.frozen(kw_only=True)
+class Principal:
+    """The authenticated caller."""
+
+    id: str
+    roles: frozenset[str] = frozenset()
+    department: str | None = None
+    key_id: str | None = None
+    cost_center: str | None = None
+    attributes: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+
+
+@attrs.frozen(kw_only=True)
+class Agent:
+    """A named upstream service.
+
+    Args:
+        id: its name in the config and in ``/agents/{id}``.
+        url: ``http://`` or ``https://`` base; what follows ``/agents/{id}`` is appended to its path.
+        required_roles: any one of them lets a principal in; empty: everybody.
+        rate_limit: requests per principal on this agent.
+        concurrency: exchanges per principal open at once on this agent.
+        headers: put into every request to the agent, in place of what the client sent.
+        connect_seconds: until a connection is made, or 502.
+        first_byte_seconds: from the request's last byte to the response's head, or 504.
+        max_body: bytes of a request body, or 413; None: the server's.
+    """
+
+    id: str
+    url: str
+    description: str = ""
+    required_roles: frozenset[str] = frozenset()
+    rate_limit: Rate | None = None
+    concurrency: int | None = None
+    cost_center: str | None = None
+    capabilities: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    headers: Mapping[str, Secret] = attrs.field(factory=dict, hash=False)
+    connect_seconds: float = 5.0
+    first_byte_seconds: float = 120.0
+    max_body: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Usage:
+    """What an agent used for one answer.
+
+    ``source`` says where the figures came from: ``measured``, ``declared``, ``estimated``, ``flat`` or ``unknown``.
+    ``input_tokens`` include the cached ones, ``output_tokens`` the reasoning ones. None: not said.
+    """
+
+    source: str = "unknown"
+    model: str | None = None
+    input_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Reply:
+    """A whole answer that a plugin gives in the place of an agent."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Key(Generic[T]):
+    """Names a plugin's own typed datum on an exchange: ``RESERVED = Key[int]("limits.reserved")``."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        """Give the key a name for people; two keys of one name are two keys."""
+        self.name = name
+
+    def __repr__(self) -> str:
+        """Return the key with its name."""
+        return f"Key({self.name!r})"
+
+
+class RequestBody(Protocol):
+    """The body of a request that has not been read yet."""
+
+    async def read(self, max_bytes: int) -> bytes:
+        """Return the whole body; raises ``Refused`` (413) when it is longer than ``max_bytes``."""
+        ...
+
+
+@attrs.frozen
+class Clock:
+    """The two clocks that logic may look at; tests pass their own.
+
+    ``monotonic`` gives float seconds for durations, ``wall`` float seconds since 1970 for records.
+    """
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+
+
+@attrs.define(eq=False, kw_only=True)
+class Exchange:
+    """One request and its response on their way through the gateway, and everything known about them.
+
+    Args:
+        id: the request id, 32 hexadecimal digits; also ``X-Request-Id``.
+        method: HTTP method as the client sent it.
+        path: what follows ``/agents/{id}`` up to the query, as it was encoded: ``""`` or ``/chat``.
+        query: what follows ``?``, as it was encoded, or ``""``.
+        full_path: the whole path on the gateway without the query.
+        client_address: address of the peer.
+        request_headers: what the agent will be sent; a plugin may edit them.
+        content_length: of the request's body; None when it is chunked.
+        candidates: agents that may still serve the exchange, best first.
+        target: what the path names: an agent's id, or None for the catalogue.
+        scheme: ``http`` or ``https`` towards the client.
+    """
+
+    id: str
+    clock: Clock
+    method: str
+    full_path: str
+    path: str
+    query: str
+    target: str | None
+    scheme: str
+    client_address: str
+    request_headers: CIMultiDict[str]
+    content_length: int | None
+    candidates: list[Agent]
+    request_body: RequestBody
+    generation: int
+    started: float
+    started_wall: float
+    trace_id: str = ""
+    principal: Principal | None = None
+    agent: Agent | None = None
+    refusal: Refusal | None = None
+    grant: Grant | None = None
+    quotas: tuple[Quota, ...] = ()
+    status: int = 0
+    response_headers: CIMultiDict[str] = attrs.field(factory=CIMultiDict)
+    outcome: Outcome | None = None
+    usage: Usage = attrs.field(factory=Usage)
+    cost_nanousd: int | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+    forwarded: float | None = None
+    first_byte: float | None = None
+    answered: float | None = None
+    ended: float | None = None
+    _body: bytes | None = None
+    _ruled_out: list[Refusal] = attrs.field(factory=list)
+    _data: dict[Key[Any], Any] = attrs.field(factory=dict)
+
+    def __getitem__(self, key: Key[T]) -> T:
+        """Return a plugin's datum; KeyError when it was never set."""
+        return cast("T", self._data[key])
+
+    def __setitem__(self, key: Key[T], value: T) -> None:
+        """Keep a plugin's datum for as long as the exchange lives."""
+        self._data[key] = value
+
+    def get(self, key: Key[T], default: T | None = None) -> T | None:
+        """Return a plugin's datum, or ``default``."""
+        return self._data.get(key, default)
+
+    def rule_out(self, agent: Agent, why: Refusal) -> None:
+        """Take an agent from the candidates; the client gets ``why`` (or a softer one) when none is left."""
+        self.candidates.remove(agent)
+        self._ruled_out.append(why)
+
+    @property
+    def softest_refusal(self) -> Refusal | None:
+        """Of the reasons why candidates were ruled out the one that ends soonest: 503 and 429 before 403."""
+        if not self._ruled_out:
+            return None
+        endless = float("inf")
+        return min(
+            self._ruled_out,
+            key=lambda why: endless if why.retry_after_seconds is None else why.retry_after_seconds,
+        )
+
+    @property
+    def body(self) -> bytes | None:
+        """The request's body if a plugin has read or replaced it; None while it is still to be streamed."""
+        return self._body
+
+    async def read_body(self, max_bytes: int) -> bytes:
+        """Return the request's whole body, read once; raises ``Refused`` (413) over ``max_bytes``."""
+        if self._body is None:
+            self._body = await self.request_body.read(max_bytes)
+        return self._body
+
+    def replace_body(self, body: bytes) -> None:
+        """Send the agent ``body`` in the place of what the client sent. Call it after ``read_body``."""
+        if self._body is None:
+            msg = "replace_body needs read_body first: the client's body is still on its way"
+            raise RuntimeError(msg)
+        self._body = body

@@ -1,0 +1,144 @@
+"""The hook contract: when each hook is called, what it may return, what happens when it raises, what it costs.
+
+Mark a method of a plugin class with ``hookimpl`` to answer a hook. ``plugins/README.md`` is the manual.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Final, Protocol
+
+import pluggy
+
+from aiogate.claims import Claim
+from aiogate.errors import Refusal
+from aiogate.exchange import Agent, Clock, Exchange, Reply
+
+__all__ = ["PROJECT", "Gateway", "Observer", "hookimpl", "hookspec"]
+
+PROJECT: Final = "aiogate"
+hookspec: Final = pluggy.HookspecMarker(PROJECT)
+hookimpl: Final = pluggy.HookimplMarker(PROJECT)
+
+Observer = Callable[[bytes], None]
+
+
+class Gateway(Protocol):
+    """What ``lifespan`` gets to see of the gateway."""
+
+    @property
+    def agents(self) -> Mapping[str, Agent]:
+        """The agents of the config, by id."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that everything here goes by."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """How many configs have been in force, this one included."""
+        ...
+
+
+class Hooks:
+    """The hooks, in the order in which an exchange meets them."""
+
+    @hookspec
+    def lifespan(self, gateway: Gateway) -> AbstractAsyncContextManager[object] | None:
+        """Own something for as long as the gateway runs: a connection, a task, a server.
+
+        *Called* once at start, before the gateway listens, in config order; left in reverse when it stops.
+
+        *Return* an async context manager, or None.
+
+        *If you raise* the start fails and the message names the plugin.
+
+        *Cost*: none per exchange.
+
+        .. versionadded:: 0.1
+        """
+
+    @hookspec
+    def pre_request(self, exchange: Exchange) -> Awaitable[Refusal | Reply | None] | Refusal | Reply | None:
+        """Decide whether the exchange may go on: authenticate, rule candidates out, edit what the agent will get.
+
+        *Called* once per exchange, in config order, before anything is sent to an agent.
+
+        *Return* None to let it go on, a ``Refusal`` to end it, or a ``Reply`` to answer in the place of an agent.
+        ``exchange.rule_out(agent, refusal)`` takes one agent from the candidates; the exchange ends when none is left.
+
+        *If you raise* the client gets 500 ``plugin_failed`` and nothing is sent to an agent. ``Refused`` is no
+        failure: it refuses.
+
+        *Cost*: you are on the path of every request; ``def`` is cheaper than ``async def``.
+
+        .. versionadded:: 0.1
+        """
+
+    @hookspec
+    def route(self, exchange: Exchange) -> Awaitable[Agent | None] | Agent | None:
+        """Choose the agent that serves the exchange.
+
+        *Called* in config order until one plugin answers, with at least one candidate left. When none answers, the
+        first candidate serves.
+
+        *Return* one of ``exchange.candidates``, or None: not mine.
+
+        *If you raise*, or return an agent that is not a candidate, the client gets 500 ``plugin_failed``.
+
+        *Cost*: as ``pre_request``.
+
+        .. versionadded:: 0.1
+        """
+
+    @hookspec
+    def claims(self, exchange: Exchange) -> Iterable[Claim] | None:
+        """Say what the exchange takes from the counters: requests, tokens, money, one of so many at once.
+
+        *Called* once per exchange when ``exchange.agent`` is known; all plugins are asked, then all claims are taken
+        in one atomic step or none is.
+
+        *Return* claims, or None. It is a plain ``def``: no I/O happens between the route and the claims.
+
+        *If you raise* the client gets 500 ``plugin_failed``.
+
+        *Cost*: as ``pre_request``; claims that depend on principal and agent alone are best kept.
+
+        .. versionadded:: 0.1
+        """
+
+    @hookspec
+    def response_started(self, exchange: Exchange) -> Observer | None:
+        """Look at the agent's response: status and headers now, the body as it passes.
+
+        *Called* once per response of an agent, in config order, when ``exchange.status`` and
+        ``exchange.response_headers`` are the agent's and the client has seen nothing. The headers may be edited.
+
+        *Return* an observer or None. The observer is called with each chunk after it was written to the client (the
+        last one before), and once with ``b""`` when the response has ended, however it ended, before the record is
+        written. It must not keep the loop busy.
+
+        *If you raise*, here or in the observer, it is logged, you observe no more of this response, and the stream
+        goes on.
+
+        *Cost*: an observer is on the path of every chunk.
+
+        .. versionadded:: 0.1
+        """
+
+    @hookspec
+    def post_response(self, exchange: Exchange) -> Awaitable[None] | None:
+        """Take note of how the exchange ended: ``exchange.outcome``, ``usage``, ``cost_nanousd``, ``ended``.
+
+        *Called* exactly once per exchange whatever happened, refusals and hang-ups included, in reverse config order,
+        after the record is in the journal.
+
+        *Return* nothing.
+
+        *If you raise* it is logged and the other plugins are still called.
+
+        *Cost*: the client already has its answer, its connection waits.
+
+        .. versionadded:: 0.1
+        """

@@ -1,0 +1,1 @@
+"""The config: TOML to frozen facts, with every problem reported at once."""
