@@ -66,7 +66,7 @@ class AdminSettings:
 class StateSettings:
     """``[state]``: where counters are kept."""
 
-    url: Secret = Secret("memory://")
+    url: Secret = attrs.field(factory=lambda: Secret("memory://"))
 
 
 @attrs.frozen(kw_only=True)
