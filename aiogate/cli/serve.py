@@ -1,0 +1,72 @@
+"""``aiogate serve``: the gateway as a process, from its first line on the terminal to its exit code."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from aiogate.cli.announce import announcement
+from aiogate.pipeline.load import load
+from aiogate.pipeline.run import Pipeline
+from aiogate.server.gateway import Gateway
+from aiogate.settings.model import Settings
+
+__all__ = ["serve"]
+
+
+@click.command(
+    help="""Serve a config.
+
+    \b
+    Example:
+        aiogate serve conf/gateway.toml
+
+    SIGTERM or Ctrl-C drains: open exchanges may end; a second one ends them.
+    """
+)
+@click.argument(
+    "file", type=click.Path(path_type=Path), envvar="AIOGATE_CONFIG", default=Path("conf/gateway.toml"), required=False
+)
+def serve(file: Path) -> None:
+    """Serve a config until a signal ends it."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings, pipeline = load(file, os.environ)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(settings, pipeline))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - it does not exist on Windows
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+async def _serve(settings: Settings, pipeline: Pipeline) -> None:
+    gateway = Gateway(settings, pipeline, stdout=sys.stdout.buffer)
+    await gateway.start()
+    click.echo(announcement(gateway), err=True)
+    await _until_signalled(gateway)
+    click.echo(f"draining: {len(gateway.house.open_exchanges)} open exchanges", err=True)
+    await gateway.stop()
+
+
+async def _until_signalled(gateway: Gateway) -> None:
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+
+    def on_signal() -> None:
+        if asked.is_set():
+            gateway.cut()
+        asked.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    await asked.wait()

@@ -1,0 +1,1 @@
+"""The pipeline: entry points to plugins to one compiled, typed method per hook."""

@@ -1,0 +1,135 @@
+"""The typed facade over the compiled stages: one method per hook, for the server.
+
+Knows what a plugin may answer and what happens when it raises; nothing of HTTP.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final, Self
+
+import attrs
+
+from aiogate.claims import Claim
+from aiogate.errors import PluginError, Refusal, Refused
+from aiogate.exchange import Agent, Exchange, Reply
+from aiogate.hookspecs import Gateway, Observer
+from aiogate.pipeline.compile import Stages, compile_stages
+
+__all__ = ["Pipeline"]
+
+_log: Final = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class Pipeline:
+    """What the enabled plugins answer, stage by stage."""
+
+    plugins: dict[str, object]
+    stages: Stages
+
+    @classmethod
+    def of(cls, plugins: dict[str, object]) -> Self:
+        """Compile plugins, given by name in the order of the config."""
+        return cls(plugins, compile_stages(plugins))
+
+    async def enter_lifespans(self, stack: AsyncExitStack, gateway: Gateway) -> None:
+        """Enter what the plugins own, in config order; raises ``PluginError`` for the one that fails."""
+        for name, call, _ in self.stages.lifespan:
+            try:
+                context = call(gateway)
+                if context is not None:
+                    await stack.enter_async_context(context)
+            except Exception as error:  # the border to plugins: a start that fails names its plugin
+                raise PluginError(name, f"{type(error).__name__}: {error}", hook="lifespan") from error
+
+    async def pre_request(self, exchange: Exchange) -> Refusal | Reply | None:
+        """Ask the plugins until one ends the walk; raises ``PluginError``."""
+        name = ""
+        try:
+            for name, call, awaits in self.stages.pre_request:
+                answer = await call(exchange) if awaits else call(exchange)
+                if answer is not None:
+                    return _checked(name, answer)
+                if not exchange.candidates:
+                    return exchange.softest_refusal
+        except Refused as refused:
+            return refused.refusal
+        except PluginError:
+            raise
+        except Exception as error:  # the border to plugins: one that raises refuses the exchange
+            raise PluginError(name, f"{type(error).__name__}: {error}", hook="pre_request") from error
+        return None
+
+    async def route(self, exchange: Exchange) -> Agent:
+        """Return the agent that serves, out of at least one candidate; raises ``PluginError``."""
+        name = ""
+        try:
+            for name, call, awaits in self.stages.route:  # noqa: B007 - the handler names the plugin
+                agent = await call(exchange) if awaits else call(exchange)
+                if agent is not None:
+                    break
+            else:
+                return exchange.candidates[0]
+        except Exception as error:  # the border to plugins
+            raise PluginError(name, f"{type(error).__name__}: {error}", hook="route") from error
+        if agent not in exchange.candidates:
+            raise PluginError(name, "it chose an agent that is not a candidate", hook="route")
+        return agent  # type: ignore[no-any-return] # it is one of the candidates
+
+    def claims(self, exchange: Exchange) -> Sequence[Claim]:
+        """Return what all plugins together claim; raises ``PluginError``."""
+        claims: list[Claim] = []
+        name = ""
+        try:
+            for name, call, _ in self.stages.claims:  # noqa: B007 - the handler names the plugin
+                claims.extend(call(exchange) or ())
+        except Exception as error:  # the border to plugins
+            raise PluginError(name, f"{type(error).__name__}: {error}", hook="claims") from error
+        return claims
+
+    def observers(self, exchange: Exchange) -> list[Observer]:
+        """Return the observers of this response; a plugin that raises is logged and does not observe."""
+        observers: list[Observer] = []
+        for name, call, _ in self.stages.response_started:
+            try:
+                observer = call(exchange)
+            except Exception:  # noqa: BLE001 - the border to plugins: the stream goes on
+                _log.exception("plugin %r failed in response_started of %s", name, exchange.id)
+            else:
+                if observer is not None:
+                    observers.append(_guarded(name, observer, exchange.id))
+        return observers
+
+    async def post_response(self, exchange: Exchange) -> None:
+        """Tell every plugin how the exchange ended; what one raises is logged."""
+        for name, call, awaits in self.stages.post_response:
+            try:
+                result = call(exchange)
+                if awaits:
+                    await result
+            except Exception:  # noqa: BLE001 - the border to plugins: the others are still told
+                _log.exception("plugin %r failed in post_response of %s", name, exchange.id)
+
+
+def _checked(name: str, answer: Any) -> Refusal | Reply:  # noqa: ANN401 - a plugin may return anything
+    if isinstance(answer, (Refusal, Reply)):
+        return answer
+    message = f"it returned {type(answer).__name__}; expected None, a Refusal or a Reply"
+    raise PluginError(name, message, hook="pre_request")
+
+
+def _guarded(name: str, observer: Observer, request_id: str) -> Observer:
+    """Return the observer; once it has raised it is logged and called no more."""
+    target: Callable[[bytes], None] | None = observer
+
+    def observe(chunk: bytes) -> None:
+        nonlocal target
+        if target is not None:
+            try:
+                target(chunk)
+            except Exception:  # noqa: BLE001 - the border to plugins: a chunk is never held back by one
+                target = None
+                _log.exception("plugin %r stopped observing %s", name, request_id)
+
+    return observe

@@ -1,0 +1,1 @@
+"""The proxy: requests to agents, answers to clients, byte for byte."""

@@ -1,0 +1,59 @@
+"""A request's body on its way to the agent: counted, bounded, never held whole unless somebody asks for it."""
+
+from collections.abc import AsyncIterator
+
+import attrs
+from aiohttp.web import BaseRequest
+
+from aiogate.errors import Refusal, Refused, refusal
+
+__all__ = ["ClientBody", "too_large"]
+
+
+@attrs.define
+class ClientBody:
+    """The body that a client sends.
+
+    Args:
+        request: where it comes from.
+        max_bytes: more than this is refused with 413.
+        expects_continue: the client waits for ``100 Continue`` before it sends anything (RFC 9110 section 10.1.1).
+    """
+
+    request: BaseRequest
+    max_bytes: int
+    expects_continue: bool
+    received: int = 0
+    refused: Refused | None = None
+
+    async def read(self, max_bytes: int) -> bytes:
+        """Return the whole body; raises ``Refused`` (413) when it is longer than ``max_bytes`` or the agent's bound."""
+        bound = min(max_bytes, self.max_bytes)
+        chunks = [chunk async for chunk in self._chunks(bound)]
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives; over the bound raises ``Refused``, which is also kept in ``refused``."""
+        async for chunk in self._chunks(self.max_bytes):
+            yield chunk
+
+    async def _chunks(self, bound: int) -> AsyncIterator[bytes]:
+        self._continue()
+        content = self.request.content
+        while chunk := await content.readany():
+            self.received += len(chunk)
+            if self.received > bound:
+                self.refused = Refused(too_large(bound))
+                raise self.refused
+            yield chunk
+
+    def _continue(self) -> None:
+        if self.expects_continue:
+            self.expects_continue = False
+            if self.request.transport is not None:
+                self.request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def too_large(bound: int) -> Refusal:
+    """Return the 413 for a body over ``bound`` bytes."""
+    return refusal("body_too_large", f"the body is longer than {bound} bytes", members={"max_body": bound})

@@ -1,0 +1,70 @@
+"""What a request's path names: an agent and the rest for it, byte for byte as it was encoded.
+
+Works on the raw target of the request line (RFC 9112 section 3.2); decodes only to look, never to forward.
+"""
+
+import re
+from typing import Final
+
+import attrs
+
+from aiogate.errors import Refused, refusal
+
+__all__ = ["Target", "parse_target"]
+
+_ABSOLUTE: Final = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
+_SLASH: Final = re.compile(r"/|\\|%2f|%5c", re.IGNORECASE)
+_DOT: Final = re.compile(r"%2e", re.IGNORECASE)
+_PREFIX: Final = "/agents"
+
+
+@attrs.frozen
+class Target:
+    """A path taken apart; ``agent_id`` is None for the catalogue, ``path`` is ``""`` or begins with ``/``."""
+
+    agent_id: str | None
+    full_path: str
+    path: str
+    query: str
+
+
+def parse_target(raw: str) -> Target:
+    """Take the request line's target apart; raises ``Refused`` with 400 or 404."""
+    if not raw.startswith("/"):
+        raw = _origin_form(raw)
+    full_path, _, query = raw.partition("?")
+    if "#" in raw or not _encodable(raw):
+        raise Refused(refusal("bad_request", "the path holds characters that must be percent-encoded"))
+    if not (full_path == _PREFIX or full_path.startswith(_PREFIX + "/")):
+        raise Refused(refusal("not_found", "there is nothing here; agents are called at /agents/{id}/..."))
+    agent_id, slash, rest = full_path[len(_PREFIX) + 1 :].partition("/")
+    if not agent_id:
+        return Target(None, full_path, "", query)
+    path = slash + rest
+    if _leaves(path):
+        raise Refused(refusal("bad_path", "the path must not hold a '..' segment, encoded or not"))
+    return Target(agent_id, full_path, path, query)
+
+
+def _origin_form(raw: str) -> str:
+    match = _ABSOLUTE.match(raw)
+    if match is None:
+        raise Refused(refusal("bad_request", "the request's target must be a path"))
+    rest = raw[match.end() :]
+    return rest if rest.startswith("/") else "/" + rest
+
+
+def _encodable(raw: str) -> bool:
+    if raw.isascii():
+        return True
+    try:
+        raw.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _leaves(path: str) -> bool:
+    if ".." not in path and "%" not in path:
+        return False
+    return any(_DOT.sub(".", segment) == ".." for segment in _SLASH.split(path))

@@ -1,0 +1,1 @@
+"""The server: listeners, the handler that walks an exchange through the house, drain."""

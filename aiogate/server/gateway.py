@@ -1,0 +1,196 @@
+"""The gateway: builds the house, listens, hands each request to a walk, drains.
+
+The one object that ``aiogate serve`` and ``aiogate.testing`` hold.
+"""
+
+import asyncio
+import gc
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import BinaryIO, Final
+
+import attrs
+import orjson
+from aiohttp import http_parser, web
+from aiohttp.web import BaseRequest
+from multidict import CIMultiDict
+
+from aiogate.errors import AiogateError, Refused
+from aiogate.exchange import Clock
+from aiogate.journal.writer import Journal
+from aiogate.pipeline.run import Pipeline
+from aiogate.proxy.answer import Answer
+from aiogate.proxy.body import ClientBody
+from aiogate.proxy.target import Target, parse_target
+from aiogate.proxy.upstream import Upstream
+from aiogate.server.access_log import AccessLog
+from aiogate.server.admin import admin_app
+from aiogate.server.generation import Generation
+from aiogate.server.house import House
+from aiogate.server.metrics import Metrics
+from aiogate.server.open import open_exchange
+from aiogate.server.protocol import PublicServer
+from aiogate.server.walk import Walk
+from aiogate.settings.model import Address, Settings
+from aiogate.state.memory import MemoryState
+
+__all__ = ["Gateway"]
+
+_log: Final = logging.getLogger(__name__)
+_HEAD_BYTES: Final = 16384
+_LINGER_SECONDS: Final = 2.0
+_CUT_SECONDS: Final = 2.0
+
+
+@attrs.define(eq=False)
+class Gateway:
+    """One gateway in one process.
+
+    Args:
+        settings: the config in force.
+        pipeline: its plugins.
+        clock: passed to everything that asks for the time.
+        stdout: where the access log goes; None: nowhere.
+    """
+
+    settings: Settings
+    pipeline: Pipeline
+    clock: Clock = attrs.field(factory=Clock)
+    stdout: BinaryIO | None = None
+    generation: Generation = attrs.field(init=False)
+    house: House = attrs.field(init=False)
+    public: Address | None = attrs.field(default=None, init=False)
+    admin: Address | None = attrs.field(default=None, init=False)
+    _plugins: AsyncExitStack = attrs.field(factory=AsyncExitStack, init=False)
+    _rooms: AsyncExitStack = attrs.field(factory=AsyncExitStack, init=False)
+    _runners: list[web.BaseRunner] = attrs.field(factory=list, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.generation = Generation(number=1, settings=self.settings, pipeline=self.pipeline, clock=self.clock)
+
+    async def start(self) -> None:
+        """Open the house and listen; raises what hinders it, with nothing left open."""
+        if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+            msg = "aiohttp runs without its C parser, which is laxer than a gateway can be; install a wheel of aiohttp"
+            raise AiogateError(msg)
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop(grace_seconds=0.0)
+            raise
+        gc.collect()
+        gc.freeze()
+
+    async def _start(self) -> None:
+        house = self.house = House(
+            clock=self.clock,
+            state=MemoryState(self.clock),
+            journal=Journal(self.settings.journal, self.clock),
+            upstream=Upstream(),
+            access_log=AccessLog(self.settings.server.access_log if self.stdout else "off", self.stdout),
+            metrics=Metrics(),
+        )
+        self._rooms.push_async_callback(house.state.close)
+        house.journal.open()
+        self._rooms.callback(house.journal.close)
+        self._rooms.callback(house.access_log.close)
+        house.upstream.open()
+        self._rooms.push_async_callback(house.upstream.close)
+        house.metrics.started(self.generation.number, lambda: len(house.open_exchanges))
+        await self.pipeline.enter_lifespans(self._plugins, self.generation)
+        app = admin_app(house, lambda: self.generation, self.ready)
+        self.admin = await self._listen(web.AppRunner(app, access_log=None), self.settings.admin.listen)
+        self.public = await self._listen(self._public_runner(), self.settings.server.listen)
+
+    def _public_runner(self) -> web.ServerRunner:
+        server = PublicServer(
+            self.handle,
+            handler_cancellation=True,
+            auto_decompress=False,
+            keepalive_timeout=self.settings.server.keepalive_seconds,
+            max_line_size=_HEAD_BYTES,
+            max_field_size=_HEAD_BYTES,
+            lingering_time=_LINGER_SECONDS,
+            access_log=None,
+        )
+        return web.ServerRunner(server, shutdown_timeout=_CUT_SECONDS)
+
+    async def _listen(self, runner: web.BaseRunner, address: Address) -> Address:
+        await runner.setup()
+        self._runners.append(runner)
+        site = web.TCPSite(runner, address.host, address.port, backlog=1024)
+        try:
+            await site.start()
+        except OSError as error:
+            msg = f"cannot listen on {address}: {error.strerror or error}"
+            raise AiogateError(msg) from error
+        host, port = runner.addresses[0][:2]
+        return Address(host, port)
+
+    async def stop(self, grace_seconds: float | None = None) -> None:
+        """Drain: take no new exchanges, let the open ones end, cut what is left after ``grace_seconds``."""
+        grace = self.settings.server.grace_seconds if grace_seconds is None else grace_seconds
+        house: House | None = getattr(self, "house", None)
+        if house is not None:
+            house.stopping = True
+            for runner in self._runners:
+                for site in list(runner.sites):
+                    await site.stop()
+            if house.open_exchanges and grace > 0:
+                await asyncio.wait(house.open_exchanges, timeout=grace)
+            house.cutting = True
+            for task in list(house.open_exchanges):
+                task.cancel()
+            if house.open_exchanges:
+                await asyncio.wait(house.open_exchanges, timeout=_CUT_SECONDS)
+            await house.tasks.join()
+        for runner in reversed(self._runners):
+            await runner.cleanup()
+        self._runners.clear()
+        await self._plugins.aclose()
+        await self._rooms.aclose()
+
+    def cut(self) -> None:
+        """End the drain's patience: open exchanges are cut now."""
+        house = self.house
+        house.cutting = True
+        for task in list(house.open_exchanges):
+            task.cancel()
+
+    async def handle(self, request: BaseRequest) -> Answer:
+        """Serve one request of the public listener."""
+        raw = request.raw_path
+        answer = Answer(request)
+        probe = raw.partition("?")[0]
+        if probe in {"/livez", "/readyz", "/healthz"}:
+            await self._probe(answer, probe)
+            return answer
+        generation = self.generation
+        refused: Refused | None = None
+        try:
+            target = parse_target(raw)
+        except Refused as error:
+            refused, target = error, Target(None, probe, "", "")
+        exchange = open_exchange(request, target, generation)
+        body = exchange.request_body
+        assert isinstance(body, ClientBody)  # noqa: S101 - open_exchange made it
+        walk = Walk(exchange, request, body, generation, self.house, answer, refused)
+        task = asyncio.current_task()
+        open_exchanges = self.house.open_exchanges
+        open_exchanges.add(task)  # type: ignore[arg-type] # a handler runs in a task
+        try:
+            return await walk.run()
+        finally:
+            open_exchanges.discard(task)  # type: ignore[arg-type] # as above
+
+    async def _probe(self, answer: Answer, path: str) -> None:
+        ready = self.ready()
+        ok = path == "/livez" or all(ready.values())
+        body = orjson.dumps({"status": "ok" if ok else "unavailable"}, option=orjson.OPT_APPEND_NEWLINE)
+        headers = CIMultiDict({"Content-Type": "application/json", "Cache-Control": "no-store"})
+        await answer.whole(200 if ok else 503, headers, body)
+
+    def ready(self) -> Mapping[str, bool]:
+        """Return what has to be in order for new exchanges, by name."""
+        return {"accepting": not self.house.stopping, "journal": self.house.journal.healthy}

@@ -1,0 +1,58 @@
+"""What all exchanges share while the gateway runs: counters, journal, connections, logs, the count of what is open."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, Final
+
+import attrs
+
+from aiogate.exchange import Clock
+from aiogate.journal.writer import Journal
+from aiogate.proxy.upstream import Upstream
+from aiogate.server.access_log import AccessLog
+from aiogate.server.metrics import Metrics
+from aiogate.state import State
+
+__all__ = ["House", "Tasks"]
+
+_log: Final = logging.getLogger(__name__)
+
+
+@attrs.define
+class Tasks:
+    """Keeps background tasks and their exceptions; the only place that makes any."""
+
+    _running: set[asyncio.Task[None]] = attrs.field(factory=set)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine to its end, whatever happens to the task that asked for it."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._running.add(task)
+        task.add_done_callback(self._done)
+
+    async def join(self) -> None:
+        """Wait until nothing runs any more."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a background task failed", exc_info=error)
+
+
+@attrs.define(kw_only=True)
+class House:
+    """The rooms that every exchange passes; made at start, closed at the end of the drain."""
+
+    clock: Clock
+    state: State
+    journal: Journal
+    upstream: Upstream
+    access_log: AccessLog
+    metrics: Metrics
+    tasks: Tasks = attrs.field(factory=Tasks)
+    open_exchanges: set[asyncio.Task[object]] = attrs.field(factory=set)
+    stopping: bool = False
+    cutting: bool = False
