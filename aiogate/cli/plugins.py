@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 import orjson
-from aiogate.settings.load import load_settings
 
 from aiogate.errors import SettingsError
 from aiogate.pipeline.discover import InstalledPlugins, PluginReport
+from aiogate.settings.load import load_settings
 
 __all__ = ["plugins"]
 

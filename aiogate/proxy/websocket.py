@@ -4,6 +4,7 @@ Knows nothing of the pipeline; it begins when an exchange has been admitted.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import aiohttp
@@ -12,18 +13,21 @@ from aiohttp.web import BaseRequest, WebSocketResponse
 from yarl import URL
 
 from aiogate.errors import UpstreamError
-from aiogate.exchange import Agent, Exchange
+from aiogate.exchange import Agent, Exchange, Outcome
 from aiogate.proxy.deadline import Deadline
 from aiogate.proxy.upstream import upstream_error
 
 __all__ = ["tunnel", "wants_websocket"]
 
 _SWITCHING_PROTOCOLS: Final = 101
+_NORMAL: Final = 1000
 _NO_STATUS: Final = 1005
 _ABNORMAL: Final = 1006
 _GOING_AWAY: Final = 1001
 _BAD_GATEWAY: Final = 1014
 
+Conclude = Callable[[Outcome], Awaitable[None]]
+"""Settles the exchange and appends its record; the closing frame leaves after it."""
 Socket = WebSocketResponse | aiohttp.ClientWebSocketResponse
 
 
@@ -32,12 +36,13 @@ def wants_websocket(request: BaseRequest) -> bool:
     return "websocket" in request.headers.get("Upgrade", "").lower()
 
 
-async def tunnel(
+async def tunnel(  # noqa: PLR0913, PLR0917 - the two ends and what they share
     request: BaseRequest,
     exchange: Exchange,
     agent: Agent,
     session: aiohttp.ClientSession,
     max_message_bytes: int,
+    conclude: Conclude,
 ) -> None:
     """Connect to the agent, then accept the client, then pass frames until one of them closes.
 
@@ -52,7 +57,7 @@ async def tunnel(
         await client.prepare(request)
         exchange.status = _SWITCHING_PROTOCOLS
         exchange.first_byte = exchange.answered = exchange.clock.monotonic()
-        await _both_ways(client, upstream, exchange)
+        await _both_ways(client, upstream, exchange, conclude)
 
 
 async def _connect(
@@ -90,19 +95,33 @@ async def _both_ways(
     client: WebSocketResponse,
     upstream: aiohttp.ClientWebSocketResponse,
     exchange: Exchange,
+    conclude: Conclude,
 ) -> None:
-    """Pass frames both ways; the first direction that ends closes the other side with its code."""
-    up = asyncio.ensure_future(_one_way(client, upstream, exchange, upwards=True))
-    down = asyncio.ensure_future(_one_way(upstream, client, exchange, upwards=False))
+    """Pass frames both ways until one side closes; the other is closed with its code, after the record."""
+    up = asyncio.ensure_future(_pass(client, upstream, exchange, upwards=True))
+    down = asyncio.ensure_future(_pass(upstream, client, exchange, upwards=False))
     try:
-        await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for direction in (up, down):
-            direction.cancel()
-        await asyncio.gather(up, down, return_exceptions=True)
+        up.cancel()
+        down.cancel()
+    await asyncio.gather(up, down, return_exceptions=True)
+    first = up if up in done else down
+    message = None if first.exception() is not None else first.result()
+    upwards = first is up
+    if message is not None and message.type is WSMsgType.CLOSE:
+        await conclude(Outcome.COMPLETED)
+        code, reason = int(message.data or _NORMAL), (message.extra or "").encode()
+        code = _NORMAL if code in {_NO_STATUS, _ABNORMAL} else code
+    else:
+        await conclude(Outcome.CLIENT_GONE if upwards else Outcome.UPSTREAM_FAILED)
+        code, reason = (_GOING_AWAY if upwards else _BAD_GATEWAY), b""
+    closings = (client.close(code=code, message=reason), upstream.close(code=code, message=reason))
+    await asyncio.gather(*closings, return_exceptions=True)
 
 
-async def _one_way(source: Socket, sink: Socket, exchange: Exchange, *, upwards: bool) -> None:
+async def _pass(source: Socket, sink: Socket, exchange: Exchange, *, upwards: bool) -> aiohttp.WSMessage:
+    """Pass frames on until one that ends the conversation comes; return that one."""
     while True:
         message = await source.receive()
         kind = message.type
@@ -117,19 +136,7 @@ async def _one_way(source: Socket, sink: Socket, exchange: Exchange, *, upwards:
         elif kind is WSMsgType.PONG:
             await sink.pong(message.data)
         else:
-            await _close(source, sink, message, upwards=upwards)
-            return
-
-
-async def _close(source: Socket, sink: Socket, message: aiohttp.WSMessage, *, upwards: bool) -> None:
-    """Close both sides: with the code that one of them gave, or with what its silence means."""
-    if message.type is WSMsgType.CLOSE:
-        code, reason = int(message.data or 1000), (message.extra or "").encode()
-    else:
-        code, reason = (_GOING_AWAY if upwards else _BAD_GATEWAY), b""
-    if code in {_NO_STATUS, _ABNORMAL}:
-        code = 1000
-    await asyncio.gather(sink.close(code=code, message=reason), source.close(code=code), return_exceptions=True)
+            return message
 
 
 def _count(exchange: Exchange, size: int, *, upwards: bool) -> None:

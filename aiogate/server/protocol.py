@@ -1,6 +1,6 @@
 """The public listener's protocol: aiohttp's handler with our own words for what it cannot parse.
 
-aiohttp logs the line that it could not parse, which may hold a credential, and quotes it to the client; ours does neither.
+aiohttp logs and quotes the line that it could not parse, which may hold a credential; ours does neither.
 """
 
 import logging

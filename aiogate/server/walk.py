@@ -101,7 +101,6 @@ class Walk:
             await self._refuse(admitted)
 
     async def _forward(self, agent: Agent) -> None:
-        exchange = self.exchange
         try:
             if wants_websocket(self.request):
                 await self._tunnel(agent)
@@ -124,7 +123,6 @@ class Walk:
             await self._cut(agent, error)
         finally:
             response.close()
-            exchange.bytes_in = self.body.received
 
     async def _send(self, agent: Agent) -> aiohttp.ClientResponse:
         exchange = self.exchange
@@ -139,7 +137,8 @@ class Walk:
         exchange = self.exchange
         length = exchange.content_length
         if exchange.body is not None:
-            return exchange.body
+            exchange.request_headers["Content-Length"] = str(len(exchange.body))
+            return exchange.body if len(exchange.body) <= _WHOLE_BODY else _slices(exchange.body)
         if length == 0:
             return None
         if length is not None and length <= _WHOLE_BODY:
@@ -165,9 +164,8 @@ class Walk:
         put_context(exchange, agent, host=self.request.headers.get("Host", ""))
         exchange.forwarded = self.house.clock.monotonic()
         self._put_own_headers(exchange.response_headers)
-        await tunnel(self.request, exchange, agent, self.house.upstream.session, self.body.max_bytes)
         self.answer.keep_alive = False
-        await self._completed()
+        await tunnel(self.request, exchange, agent, self.house.upstream.session, self.body.max_bytes, self._conclude)
 
     def _put_own_headers(self, headers: CIMultiDict[str]) -> None:
         headers["X-Request-Id"] = self.exchange.id
@@ -209,7 +207,7 @@ class Walk:
         exchange.outcome = outcome
         for observe in self._observers:
             observe(b"")
-        exchange.bytes_in = self.body.received
+        exchange.bytes_in += self.body.received
         exchange.ended = self.house.clock.monotonic()
         if exchange.grant is not None:
             await self.house.state.settle(exchange.grant)
@@ -263,3 +261,8 @@ class Walk:
     def _client_gone(self) -> bool:
         transport = self.request.transport
         return transport is None or transport.is_closing()
+
+
+async def _slices(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), _WHOLE_BODY):
+        yield body[start : start + _WHOLE_BODY]

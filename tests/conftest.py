@@ -1,0 +1,16 @@
+"""Fixtures for every room: blocking calls in the loop fail a test, as a chunk that waits would fail a user."""
+
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> Iterator[BlockBuster]:
+    with blockbuster_ctx("aiogate") as guard:
+        for function in guard.functions.values():
+            # a config is read before anything is served; the journal's one write(2) is synchronous by design
+            function.can_block_in("aiogate/testing.py", {"running_gateway", "records"})
+            function.can_block_in("aiogate/journal/writer.py", {"open", "append", "close"})
+        yield guard
