@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 import orjson
@@ -53,7 +54,7 @@ def _order(config: Path | None, installed: InstalledPlugins) -> tuple[str, ...]:
         return ()
 
 
-def _row(report: PluginReport, order: tuple[str, ...]) -> dict[str, object]:
+def _row(report: PluginReport, order: tuple[str, ...]) -> dict[str, Any]:
     return {
         "name": report.name,
         "distribution": report.distribution,

@@ -105,7 +105,7 @@ class Gateway:
 
     def _public_runner(self) -> web.ServerRunner:
         server = PublicServer(
-            self.handle,
+            self.handle,  # type: ignore[arg-type] # an Answer does what the handler asks of a response
             handler_cancellation=True,
             auto_decompress=False,
             keepalive_timeout=self.settings.server.keepalive_seconds,

@@ -61,7 +61,7 @@ def _value(match: re.Match[str], environ: Mapping[str, str], folder: Path) -> st
         return _content(folder / reference.removeprefix("file:"), reference)
     variable = _VARIABLE.fullmatch(reference)
     if variable is None:
-        msg = f"${{{reference}}} is no reference; write ${{VAR}}, ${{VAR:-default}} or ${{file:PATH}} ($${{ for a plain ${{)"
+        msg = f"${{{reference}}} is no reference; write ${{VAR}}, ${{VAR:-default}}, ${{file:PATH}} or $${{ for itself"
         raise LookupError(msg)
     name, default = variable["name"], variable["default"]
     if value := environ.get(name):

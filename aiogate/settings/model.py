@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import attrs
+
 from aiogate.claims import Rate
 from aiogate.exchange import Agent, Secret
 
@@ -44,7 +45,7 @@ class Size(int):
     __slots__ = ()
 
 
-def _positive(_owner: object, attribute: "attrs.Attribute[Any]", value: float | None) -> None:
+def _positive(_owner: object, _attribute: object, value: Any) -> None:  # noqa: ANN401 - a number or None
     if value is not None and value <= 0:
         msg = f"expected more than 0, got {value}"
         raise ValueError(msg)

@@ -208,7 +208,7 @@ async def test_a_trace_is_continued_or_begun(client: aiohttp.ClientSession, tmp_
         assert continued["tracestate"] == "a=b"
         assert begun["traceparent"].split("-")[1] == begun["X-Request-Id"]
         assert "tracestate" not in begun
-        assert [record["trace_id"] for record in gateway.records()][0] == trace
+        assert gateway.records()[0]["trace_id"] == trace
 
 
 async def test_an_old_client_gets_its_answer_unchunked_and_the_connection_closed(tmp_path: Path) -> None:

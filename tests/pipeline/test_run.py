@@ -1,0 +1,147 @@
+"""The stages: the config's order, what ends the walk, what happens to one that raises."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from aiogate import hookimpl, refusal
+from aiogate.errors import PluginError
+from aiogate.pipeline.run import Pipeline
+from tests.exchanges import an_agent, an_exchange
+
+
+class Notes:
+    """Writes down when it is called."""
+
+    def __init__(self, name: str, notes: list[str], answer: Any = None) -> None:
+        self.name, self.notes, self.answer = name, notes, answer
+
+    @hookimpl
+    def lifespan(self) -> Any:
+        @asynccontextmanager
+        async def own() -> AsyncIterator[None]:
+            self.notes.append(f"{self.name} in")
+            yield
+            self.notes.append(f"{self.name} out")
+
+        return own()
+
+    @hookimpl
+    async def pre_request(self) -> Any:
+        self.notes.append(f"{self.name} pre")
+        return self.answer
+
+    @hookimpl
+    def response_started(self) -> Any:
+        return lambda chunk: self.notes.append(f"{self.name} saw {chunk!r}")
+
+    @hookimpl
+    def post_response(self) -> None:
+        self.notes.append(f"{self.name} post")
+
+
+class Fails:
+    @hookimpl
+    def pre_request(self) -> None:
+        raise ValueError("no")
+
+    @hookimpl
+    def route(self) -> None:
+        raise ValueError("no")
+
+    @hookimpl
+    def claims(self) -> None:
+        raise ValueError("no")
+
+    @hookimpl
+    def response_started(self) -> Any:
+        def observe(chunk: bytes) -> None:
+            raise ValueError(chunk)
+
+        return observe
+
+    @hookimpl
+    def post_response(self) -> None:
+        raise ValueError("no")
+
+
+async def test_the_order_of_the_config_is_the_order_of_the_stages() -> None:
+    notes: list[str] = []
+    pipeline = Pipeline.of({"b": Notes("b", notes), "a": Notes("a", notes)})
+    async with AsyncExitStack() as stack:
+        await pipeline.enter_lifespans(stack, None)  # type: ignore[arg-type] # nobody looks at it
+        assert await pipeline.pre_request(an_exchange()) is None
+        await pipeline.post_response(an_exchange())
+    assert notes == ["b in", "a in", "b pre", "a pre", "a post", "b post", "a out", "b out"]
+
+
+async def test_an_answer_ends_the_walk() -> None:
+    notes: list[str] = []
+    no = refusal("policy_denied", "no")
+    pipeline = Pipeline.of({"b": Notes("b", notes, no), "a": Notes("a", notes)})
+    assert await pipeline.pre_request(an_exchange()) is no
+    assert notes == ["b pre"]
+
+
+async def test_the_walk_ends_with_the_softest_refusal_when_no_candidate_is_left() -> None:
+    never, soon = refusal("policy_denied", "never"), refusal("agent_unavailable", "soon", retry_after_seconds=9.0)
+
+    class Rules:
+        @hookimpl
+        def pre_request(self, exchange: Any) -> None:
+            for agent, why in zip(list(exchange.candidates), (never, soon), strict=True):
+                exchange.rule_out(agent, why)
+
+    notes: list[str] = []
+    pipeline = Pipeline.of({"rules": Rules(), "later": Notes("later", notes)})
+    exchange = an_exchange(candidates=[an_agent("one"), an_agent("two")])
+    assert await pipeline.pre_request(exchange) is soon
+    assert notes == []
+
+
+async def test_one_that_raises_before_the_agent_is_named() -> None:
+    pipeline = Pipeline.of({"fails": Fails()})
+    exchange = an_exchange()
+    with pytest.raises(PluginError, match="plugin 'fails', hook 'pre_request': ValueError: no"):
+        await pipeline.pre_request(exchange)
+    with pytest.raises(PluginError, match="hook 'route'"):
+        await pipeline.route(exchange)
+    with pytest.raises(PluginError, match="hook 'claims'"):
+        pipeline.claims(exchange)
+
+
+async def test_one_that_raises_after_the_agent_is_logged_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    notes: list[str] = []
+    pipeline = Pipeline.of({"fails": Fails(), "notes": Notes("notes", notes)})
+    for chunk in (b"1", b"2"):
+        for observe in pipeline.observers(an_exchange()):
+            observe(chunk)
+    await pipeline.post_response(an_exchange())
+    assert notes == ["notes saw b'1'", "notes saw b'2'", "notes post"]
+    assert caplog.text.count("plugin 'fails' stopped observing") == 2
+    assert "plugin 'fails' failed in post_response" in caplog.text
+
+
+async def test_a_route_out_of_the_candidates_is_refused_and_the_first_candidate_is_the_default() -> None:
+    class Elsewhere:
+        @hookimpl
+        def route(self) -> Any:
+            return an_agent("elsewhere")
+
+    exchange = an_exchange(candidates=[an_agent("one"), an_agent("two")])
+    with pytest.raises(PluginError, match="not a candidate"):
+        await Pipeline.of({"elsewhere": Elsewhere()}).route(exchange)
+    assert (await Pipeline.of({}).route(exchange)).id == "one"
+
+
+async def test_a_start_that_fails_names_its_plugin() -> None:
+    class Fallen:
+        @hookimpl
+        def lifespan(self) -> Any:
+            raise OSError("port taken")
+
+    async with AsyncExitStack() as stack:
+        with pytest.raises(PluginError, match="plugin 'fallen', hook 'lifespan': OSError: port taken"):
+            await Pipeline.of({"fallen": Fallen()}).enter_lifespans(stack, None)  # type: ignore[arg-type] # likewise
