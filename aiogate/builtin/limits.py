@@ -1,23 +1,32 @@
 """``limits``: how often a caller may call an agent, and how many exchanges may be open at once.
 
-Says what an exchange claims; counting is the state's business. Uses public names alone, as a third party would.
+Says what an exchange claims; counting is the state's business. Uses public names alone, as a third party would. ::
+
+    [[plugins.limits.limit]]
+    name = "department_day"
+    rate = "10_000/day"
+    per = ["department", "agent"]        # a counter for each combination; without it one for everybody
+    match = { agent = ["support", "search"], client_address = "10.0.0.0/8" }
 """
 
 import ipaddress
 import itertools
 import re
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import attrs
 
-from aiogate import Claim, Counted, Exchange, Principal, Rate, hookimpl
+from aiogate import Agent, Claim, Counted, Exchange, Principal, Rate, hookimpl
 
 __all__ = ["LimitSettings", "Limits", "LimitsConfig", "MatchSettings"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _LEASE_SECONDS: Final = 3600.0
 _KEPT: Final = 10_000
+_OF_AGENTS: Final = frozenset({"rate_limit", "concurrency"})
+_NOBODY: Final = Principal(id="")
 
 Values = str | tuple[str, ...]
 Subject = Literal["principal", "department", "role", "agent", "key", "client_address"]
@@ -40,7 +49,10 @@ def _are_networks(_owner: object, _attribute: object, values: Values) -> None:
 
 @attrs.frozen(kw_only=True)
 class MatchSettings:
-    """Which exchanges a limit is for: all that is given must fit, and any one value of each fits."""
+    """Which exchanges a limit is for: all that is given must fit, and any one value of each fits.
+
+    ``client_address`` takes addresses and networks such as ``10.0.0.0/8``.
+    """
 
     principal: Values = attrs.field(default=(), converter=_as_tuple)
     department: Values = attrs.field(default=(), converter=_as_tuple)
@@ -52,7 +64,16 @@ class MatchSettings:
 
 @attrs.frozen(kw_only=True)
 class LimitSettings:
-    """``[[plugins.limits.limit]]``: ``rate`` and ``concurrency`` for each combination of ``per``."""
+    """``[[plugins.limits.limit]]``: ``rate`` and ``concurrency`` for each combination of ``per``.
+
+    Args:
+        name: of the claim on ``rate``, or on ``concurrency`` where that is all; where there are both, the claim on
+            ``concurrency`` is called ``<name>.concurrency``.
+        rate: requests in any interval.
+        concurrency: exchanges open at once.
+        per: what a counter is for; ``role`` counts an exchange once for each role of the principal that ``match`` lets in.
+        match: which exchanges the limit is for; without it all of them.
+    """
 
     name: str = attrs.field(validator=_is_name)
     rate: Rate | None = None
@@ -65,104 +86,120 @@ class LimitSettings:
             msg = "expected a rate, a concurrency or both"
             raise ValueError(msg)
 
+    @property
+    def lease_name(self) -> str:
+        """What the claim on ``concurrency`` is called."""
+        return self.name if self.rate is None else f"{self.name}.concurrency"
+
 
 @attrs.frozen(kw_only=True)
 class LimitsConfig:
     """``[plugins.limits]``."""
 
-    limit: tuple[LimitSettings, ...] = ()
+    limit: tuple[LimitSettings, ...] = attrs.field(default=())
 
-    def __attrs_post_init__(self) -> None:
-        names = [limit.name for limit in self.limit]
-        for name in names:
-            if names.count(name) > 1:
-                msg = f"limit {name!r} is there twice"
-                raise ValueError(msg)
+    @limit.validator
+    def _names_each_claim_once(self, _attribute: object, limits: tuple[LimitSettings, ...]) -> None:
+        names = Counter(name for limit in limits for name in {limit.name, limit.lease_name})
+        twice = sorted(name for name, times in names.items() if times > 1)
+        if twice:
+            msg = f"two limits are called {twice[0]!r}"
+            raise ValueError(msg)
+        if taken := sorted(names.keys() & _OF_AGENTS):
+            msg = f"{taken[0]!r} is what an agent's own limit is called; choose another name"
+            raise ValueError(msg)
 
 
-Facts = dict[str, tuple[str, ...]]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Facts = dict[str, tuple[str | None, ...]]
 
 
 class Limits:
     """Claims requests on sliding windows and places among the exchanges that are open at once."""
 
     Config = LimitsConfig
-    enforces = frozenset({"rate_limit", "concurrency"})
+    enforces = _OF_AGENTS
 
     def __init__(self, config: LimitsConfig) -> None:
         """Keep the limits; claims that were made once are kept too, as they depend on who and where alone."""
         self._limits = config.limit
         self._by_address = any(limit.match.client_address or "client_address" in limit.per for limit in config.limit)
-        self._kept: dict[tuple[Any, ...], tuple[Claim, ...]] = {}
+        self._kept: OrderedDict[tuple[object, ...], tuple[Claim, ...]] = OrderedDict()
 
     @hookimpl
     def claims(self, exchange: Exchange) -> Iterable[Claim]:
         """Return the claims of the agent's own limits and of every limit that matches."""
-        agent, principal = exchange.agent, exchange.principal
-        if agent is None or principal is None:
+        agent = exchange.agent
+        if agent is None:
             return ()
+        principal = exchange.principal or _NOBODY
         address = exchange.client_address if self._by_address else ""
-        # a principal is made once per key, so that its identity is the cheapest name of who and how
         place = (principal.id, principal.key_id, principal.roles, principal.department, agent.id, address)
         kept = self._kept.get(place)
-        if kept is None:
-            if len(self._kept) >= _KEPT:
-                self._kept.pop(next(iter(self._kept)))
-            kept = self._kept[place] = tuple(self._claims(exchange, principal, address))
+        if kept is not None:
+            self._kept.move_to_end(place)
+            return kept
+        if len(self._kept) >= _KEPT:
+            self._kept.popitem(last=False)
+        kept = self._kept[place] = tuple(self._claims(agent, principal, address))
         return kept
 
-    def _claims(self, exchange: Exchange, principal: Principal, address: str) -> Iterator[Claim]:
-        agent = exchange.agent
-        assert agent is not None  # noqa: S101 - claims() has looked
-        yield from _both("rate_limit", "concurrency", (principal.id, agent.id), agent.rate_limit, agent.concurrency)
+    def _claims(self, agent: Agent, principal: Principal, address: str) -> Iterator[Claim]:
+        yield from _window("rate_limit", ("agent", principal.id, agent.id), agent.rate_limit)
+        yield from _lease("concurrency", ("agent", principal.id, agent.id), agent.concurrency)
+        client = _parsed(address)
         facts: Facts = {
             "principal": (principal.id,),
-            "department": (principal.department or "",),
+            "department": (principal.department,),
             "role": tuple(sorted(principal.roles)),
             "agent": (agent.id,),
-            "key": (principal.key_id or "",),
-            "client_address": (address,),
+            "key": (principal.key_id,),
+            "client_address": (str(client or address),),
         }
         for limit in self._limits:
-            if _matches(limit.match, facts):
-                for subject in _subjects(limit, facts):
-                    lease = limit.name if limit.rate is None else f"{limit.name}.concurrency"
-                    yield from _both(limit.name, lease, (limit.name, *subject), limit.rate, limit.concurrency)
+            if _matches(limit.match, facts, client):
+                for values in _combinations(limit, facts):
+                    yield from _window(limit.name, ("limit", limit.name, *values), limit.rate)
+                    yield from _lease(limit.lease_name, ("limit", limit.name, *values), limit.concurrency)
 
 
-def _both(
-    rate_name: str,
-    lease_name: str,
-    subject: tuple[str, ...],
-    rate: Rate | None,
-    concurrency: int | None,
-) -> Iterator[Claim]:
-    # repr keeps ("a:b", "c") and ("a", "b:c") apart whatever a principal is called
+# A counter is called by the repr of a tuple: it keeps ("a:b", "c") and ("a", "b:c") apart, whatever a principal is
+# called. The amount is no part of it, so that a reload with another one forgets nothing.
+def _window(name: str, counted: tuple[str | None, ...], rate: Rate | None) -> Iterator[Claim]:
     if rate is not None:
-        yield Claim(rate_name, f"window:{rate}:{subject!r}", Counted.WINDOW, rate.amount, rate.seconds)
+        yield Claim(name, f"window:{rate.seconds!r}:{counted!r}", Counted.WINDOW, rate.amount, rate.seconds)
+
+
+def _lease(name: str, counted: tuple[str | None, ...], concurrency: int | None) -> Iterator[Claim]:
     if concurrency is not None:
-        yield Claim(lease_name, f"lease:{subject!r}", Counted.LEASE, concurrency, _LEASE_SECONDS)
+        yield Claim(name, f"lease:{counted!r}", Counted.LEASE, concurrency, _LEASE_SECONDS)
 
 
-def _matches(match: MatchSettings, facts: Facts) -> bool:
-    for field in attrs.fields(MatchSettings):
-        wanted: tuple[str, ...] = getattr(match, field.name)
-        have = facts[field.name]
-        if wanted and not (_is_within(have[0], wanted) if field.name == "client_address" else set(wanted) & set(have)):
-            return False
-    return True
+def _matches(match: MatchSettings, facts: Facts, client: Address | None) -> bool:
+    """Tell whether all that is given fits; a caller whose address cannot be read is in no network."""
+    if match.client_address and (client is None or not _is_within(client, match.client_address)):
+        return False
+    return all(
+        not (wanted := getattr(match, name)) or not set(wanted).isdisjoint(facts[name])
+        for name in ("principal", "department", "role", "agent", "key")
+    )
 
 
-def _subjects(limit: LimitSettings, facts: Facts) -> Iterator[tuple[str, ...]]:
-    """Yield the counters that a limit has for this exchange: one, unless it counts per role and there are several."""
+def _is_within(client: Address, networks: Iterable[str]) -> bool:
+    return any(client in ipaddress.ip_network(network) for network in networks)
+
+
+def _combinations(limit: LimitSettings, facts: Facts) -> Iterator[tuple[str | None, ...]]:
+    """Yield what a limit counts this exchange on: one combination, unless it counts per role and there are several."""
     roles = tuple(role for role in facts["role"] if not limit.match.role or role in limit.match.role)
     choices = [roles if name == "role" else facts[name] for name in limit.per]
     return itertools.product(*choices)
 
 
-def _is_within(address: str, networks: tuple[str, ...]) -> bool:
+def _parsed(address: str) -> Address | None:
+    """Return the address; one of IPv4 that a socket of IPv6 has written as its own is one of IPv4."""
     try:
         client = ipaddress.ip_address(address)
     except ValueError:
-        return False
-    return any(client in ipaddress.ip_network(network) for network in networks)
+        return None
+    return getattr(client, "ipv4_mapped", None) or client

@@ -182,7 +182,7 @@ class Gateway:
         try:
             return await walk.run()
         finally:
-            open_exchanges.discard(task)  # type: ignore[arg-type] # as above
+            open_exchanges.discard(task)
 
     async def _probe(self, answer: Answer, path: str) -> None:
         ready = self.ready()

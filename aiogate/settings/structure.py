@@ -31,6 +31,7 @@ from aiogate.settings.model import Address, Size
 __all__ = ["Structurer"]
 
 T = TypeVar("T")
+_Values = str | tuple[str, ...]
 _SIZE: Final = re.compile(r"(?P<number>[0-9]+)\s*(?P<unit>B|KiB|MiB|GiB)")
 _UNITS: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _ADDRESS: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:\s]+)):(?P<port>[0-9]{1,5})")
@@ -62,6 +63,7 @@ class Structurer:
         converter.register_structure_hook(Address, _address)
         converter.register_structure_hook(Path, lambda value, _: self.folder / _text(value))
         converter.register_structure_hook_func(_is_literal, _one_of)
+        converter.register_structure_hook_func(lambda kind: kind == _Values, self._one_or_several)
         converter.register_structure_hook_factory(attrs.has, self._class_hook)
         for container in (tuple, frozenset):
             self._guard(container)
@@ -76,6 +78,14 @@ class Structurer:
         except (ValueError, TypeError) as error:
             report(Problem(path, _sentence(error)))
         return None
+
+    def _one_or_several(self, value: object, _: object) -> object:
+        """Return a string as it is; a field of type ``str | tuple[str, ...]`` may also have an array of them."""
+        if isinstance(value, str):
+            return str(value)
+        if not isinstance(value, list):
+            raise _MismatchError(_expected("a string or an array of strings", value))
+        return self._converter.structure(value, tuple[str, ...])
 
     def _class_hook(self, cls: type) -> Callable[[Any, type], Any]:
         """Return what builds ``cls`` from a table; unlike cattrs' own it also runs every field's validator."""

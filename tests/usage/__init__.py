@@ -1,0 +1,1 @@
+"""Tests of what responses say that they used."""

@@ -1,0 +1,139 @@
+"""Reads the journal's segments as one journal, forwards: all of it, or what is new.
+
+For the totals, the reports and ``aiogate journal``. Knows nothing of who writes them or whether they run just now.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import orjson
+
+from aiogate.journal.record import timestamp
+from aiogate.journal.segment import modified, segments
+
+__all__ = ["Positions", "Record", "Torn", "ends", "follow", "parsed", "records", "unread"]
+
+Record = dict[str, Any]
+Positions = dict[str, int]
+"""How far a reader has come: bytes of whole lines, by the segment's file name."""
+
+_LAST_LINE_BYTES: Final = 64 * 1024
+_CLOCK_SLACK_SECONDS: Final = 60.0
+
+
+@attrs.frozen(kw_only=True)
+class Torn:
+    """A line that is no record: what a process or a machine left behind when it died in the middle of writing.
+
+    ``offset`` is where it begins in the segment, ``size`` its length, both in bytes.
+    """
+
+    path: Path
+    offset: int
+    size: int
+
+    def __str__(self) -> str:
+        """Return one sentence for a person."""
+        return f"{self.path}: skipped a torn record of {self.size} bytes at byte {self.offset}"
+
+
+def _unreported(_torn: Torn) -> None:
+    """Take no note of it."""
+
+
+def records(
+    directory: Path, since: datetime | None = None, torn: Callable[[Torn], None] = _unreported
+) -> Iterator[Record]:
+    """Yield the records of all segments, in the order of the segments' names and of the lines in each.
+
+    ``since`` leaves out the exchanges that started earlier; segments that have none later are not read. What is torn
+    is passed over and reported to ``torn``.
+    """
+    earliest = "" if since is None else timestamp(since.timestamp())
+    for path in segments(directory):
+        if since is not None and modified(path) + _CLOCK_SLACK_SECONDS < since.timestamp():
+            continue
+        for offset, line in _lines(path, 0):
+            record = parsed(line)
+            if record is None:
+                torn(Torn(path=path, offset=offset, size=len(line)))
+            elif record["time"] >= earliest:
+                yield record
+
+
+def unread(directory: Path, positions: Positions, torn: Callable[[Torn], None] = _unreported) -> Iterator[Record]:
+    """Yield the records that lie behind ``positions``, and move these on: each record comes once.
+
+    A last line without its line feed is left for the next time: it may still be on its way.
+    """
+    for path in segments(directory):
+        for offset, line in _lines(path, positions.get(path.name, 0)):
+            if not line.endswith(b"\n"):
+                break
+            positions[path.name] = offset + len(line)
+            record = parsed(line)
+            if record is None:
+                torn(Torn(path=path, offset=offset, size=len(line)))
+            else:
+                yield record
+
+
+def follow(
+    directory: Path,
+    wait: Callable[[], bool],
+    positions: Positions | None = None,
+    torn: Callable[[Torn], None] = _unreported,
+) -> Iterator[Record]:
+    """Yield records as they are written, in new segments too, from ``positions`` on; None: from now on.
+
+    Whenever there is no more, ``wait`` is called; it returns whether to look again.
+    """
+    positions = ends(directory) if positions is None else positions
+    yield from unread(directory, positions, torn)
+    while wait():
+        yield from unread(directory, positions, torn)
+
+
+def ends(directory: Path) -> Positions:
+    """Return the positions behind the last whole line of each segment, as it is now."""
+    return {path.name: _end(path) for path in segments(directory)}
+
+
+def parsed(line: bytes) -> Record | None:
+    """Return the record on a line; None when the line is torn."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("time"), str) else None
+
+
+def _lines(path: Path, position: int) -> Iterator[tuple[int, bytes]]:
+    """Yield where each line begins and the line; nothing when the segment has been taken away meanwhile."""
+    try:
+        if path.stat().st_size <= position:
+            return
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        file.seek(position)
+        for line in file:
+            yield position, line
+            position += len(line)
+
+
+def _end(path: Path) -> int:
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = file.seek(max(0, size - _LAST_LINE_BYTES))
+            return start + file.read(size - start).rfind(b"\n") + 1
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,164 @@
+"""Makes the journal's record of an ended exchange, for the writer and the access log.
+
+Knows nothing of files: an exchange goes in, one line of JSON comes out.
+"""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import quote
+
+import orjson
+
+from aiogate.exchange import Exchange, Usage
+
+__all__ = ["PATH_CHARACTERS", "RECORD_BYTES", "encode", "timestamp"]
+
+RECORD_BYTES: Final = 1023
+"""A record is never longer, its line feed included."""
+PATH_CHARACTERS: Final = 256
+"""What is kept of a path; less where the record would grow too long."""
+
+_FROM_OUTSIDE_CHARACTERS: Final = {"trace_id": 32, "method": 16, "client": 48}
+_MODEL_CHARACTERS: Final = 64
+_NAME_BYTES: Final = 26
+_INT64_MAX: Final = 2**63 - 1
+_ABSENT_WHEN_NULL: Final = ("trace_id", "key_id", "department", "rule", "first_byte_seconds", "cost_center", "client")
+_NAMES: Final = ("principal", "key_id", "department", "agent", "code", "rule", "cost_center")
+_URI_CHARACTERS: Final = "!#$%&'()*+,/:;=?@[]"
+
+
+def encode(exchange: Exchange) -> bytes:
+    """Return the record of an ended exchange: one line of JSON that ends in a line feed.
+
+    The path gives way first when a record would pass ``RECORD_BYTES``; then names become their digests, so that
+    two callers stay two.
+    """
+    facts = _facts(exchange)
+    try:
+        line = orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError:  # a lone surrogate, or an integer of more than 64 bits
+        return _fitted(facts)
+    return line if len(line) <= RECORD_BYTES else _fitted(facts)
+
+
+def timestamp(wall: float) -> str:
+    """Return a time in seconds since 1970 as RFC 3339 in UTC with milliseconds; such texts sort as the times do."""
+    seconds, milliseconds = divmod(round(wall * 1000), 1000)
+    return f"{_second(seconds)}.{milliseconds:03}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def _facts(exchange: Exchange) -> dict[str, Any]:
+    principal, agent, refused = exchange.principal, exchange.agent, exchange.refusal
+    started, ended, first_byte = exchange.started, exchange.ended, exchange.first_byte
+    if ended is None:
+        msg = f"exchange {exchange.id} has no record before it has ended"
+        raise ValueError(msg)
+    facts: dict[str, Any] = {
+        "time": timestamp(exchange.started_wall),
+        "request_id": exchange.id,
+        "trace_id": exchange.trace_id or None,
+        "principal": principal.id if principal else None,
+        "key_id": principal.key_id if principal else None,
+        "department": principal.department if principal else None,
+        "agent": agent.id if agent else None,
+        "method": exchange.method,
+        "path": _escaped(exchange.full_path, PATH_CHARACTERS),
+        "status": exchange.status,
+        "outcome": exchange.outcome,
+        "code": refused.code if refused else None,
+        "rule": refused.rule if refused else None,
+        "duration_seconds": round(ended - started, 6),
+        "first_byte_seconds": None if first_byte is None else round(first_byte - started, 6),
+        "overhead_seconds": round(_overhead(exchange, ended), 6),
+        "bytes_in": exchange.bytes_in,
+        "bytes_out": exchange.bytes_out,
+        "usage": _usage(exchange.usage),
+        "cost_nanousd": exchange.cost_nanousd,
+        "cost_center": (agent and agent.cost_center) or (principal and principal.cost_center),
+        "client": exchange.client_address or None,
+        "generation": exchange.generation,
+    }
+    for name in _ABSENT_WHEN_NULL:
+        if facts[name] is None:
+            del facts[name]
+    return facts
+
+
+def _overhead(exchange: Exchange, ended: float) -> float:
+    """Return the seconds that the gateway itself has added; what the agent never answered is the agent's."""
+    if exchange.forwarded is None:
+        return ended - exchange.started
+    seconds = exchange.forwarded - exchange.started
+    if exchange.first_byte is not None and exchange.answered is not None:
+        seconds += exchange.answered - exchange.first_byte
+    return seconds
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    facts: dict[str, Any] = {"source": usage.source}
+    if usage.model is not None:
+        facts["model"] = _escaped(usage.model, _MODEL_CHARACTERS)
+    if usage.input_tokens is not None:
+        facts["input_tokens"] = usage.input_tokens
+    if usage.cached_input_tokens is not None:
+        facts["cached_input_tokens"] = usage.cached_input_tokens
+    if usage.output_tokens is not None:
+        facts["output_tokens"] = usage.output_tokens
+    if usage.reasoning_tokens is not None:
+        facts["reasoning_tokens"] = usage.reasoning_tokens
+    return facts
+
+
+def _escaped(text: str, characters: int) -> str:
+    """Return the text cut, with everything percent-encoded that JSON would make longer."""
+    if len(text) <= characters and text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return text
+    head = text[: characters + 1]
+    try:
+        raw = head.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte of a request line
+        raw = head.encode("utf-8", "replace")
+    return _cut(quote(raw, safe=_URI_CHARACTERS), characters)
+
+
+def _cut(text: str, characters: int) -> str:
+    return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+def _fitted(facts: Mapping[str, Any]) -> bytes:
+    """Return the record of facts that are too long, or that JSON has no words for."""
+    tame = {name: _tame(fact) for name, fact in facts.items()}
+    tame["usage"] = {name: _tame(fact) for name, fact in facts["usage"].items()}
+    for name, characters in _FROM_OUTSIDE_CHARACTERS.items():
+        if name in tame:
+            tame[name] = _escaped(tame[name], characters)
+    line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
+    if len(line) > RECORD_BYTES:
+        tame["path"] = _cut(tame["path"], max(1, len(tame["path"]) - (len(line) - RECORD_BYTES) - len("…".encode())))
+        line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
+    if len(line) > RECORD_BYTES:
+        tame |= {name: _digest(tame[name]) for name in _NAMES if tame.get(name) is not None}
+        line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
+    return line
+
+
+def _tame(fact: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+    if isinstance(fact, str):
+        return fact.encode("utf-8", "replace").decode()
+    if isinstance(fact, int):
+        return max(-_INT64_MAX, min(fact, _INT64_MAX))
+    return fact
+
+
+def _digest(name: str) -> str:
+    """Return a name that is short enough as it is, of a longer one its digest."""
+    text = orjson.dumps(name)
+    return name if len(text) <= _NAME_BYTES else f"sha256:{hashlib.sha256(text).hexdigest()[:16]}"

@@ -1,0 +1,91 @@
+"""One file of the journal: its name, and how a line gets into it whole or not at all.
+
+For the writer and the reader. Knows nothing of records, of rotation or of when the disk is forced.
+"""
+
+import errno
+import os
+import time
+from pathlib import Path
+from typing import Final, Self
+
+import attrs
+
+__all__ = ["Segment", "fdatasync", "modified", "segments"]
+
+_SUFFIX: Final = ".jsonl"
+_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
+_MODE: Final = 0o600
+_DAY_MILLISECONDS: Final = 86_400_000
+
+fdatasync: Final = getattr(os, "fdatasync", os.fsync)  # macOS has none
+
+
+def segments(directory: Path) -> list[Path]:
+    """Return the journal's files in the order of their names, which is the order in which they were opened."""
+    return sorted(directory.glob(f"*{_SUFFIX}"))
+
+
+def modified(path: Path) -> float:
+    """Return when a segment was written last, in seconds since 1970; 0 when it is there no more."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+@attrs.define(eq=False, kw_only=True)
+class Segment:
+    """A file that this process alone writes, open at its end.
+
+    Args:
+        path: ``YYYYMMDDTHHMMSSmmmZ-<pid>.jsonl``.
+        fd: its descriptor.
+        opened_milliseconds: the time in its name, since 1970.
+        size: bytes that were written.
+        torn: its last line is broken and could not be taken back; nothing may follow it.
+    """
+
+    path: Path
+    fd: int
+    opened_milliseconds: int
+    size: int = 0
+    torn: bool = False
+
+    @classmethod
+    def create(cls, directory: Path, opened_milliseconds: int) -> Self:
+        """Open a new file; a name that is taken is passed over for that of the next millisecond."""
+        while True:
+            path = directory / _name(opened_milliseconds)
+            try:
+                fd = os.open(path, _FLAGS, _MODE)
+            except FileExistsError:
+                opened_milliseconds += 1
+            else:
+                return cls(path=path, fd=fd, opened_milliseconds=opened_milliseconds)
+
+    def is_of_a_day_before(self, milliseconds: int) -> bool:
+        """Tell whether midnight UTC lies between the time in its name and the given one."""
+        return self.opened_milliseconds // _DAY_MILLISECONDS < milliseconds // _DAY_MILLISECONDS
+
+    def append(self, line: bytes) -> None:
+        """Write the line in one ``write(2)``; of a line that did not fit nothing stays."""
+        written = os.write(self.fd, line)
+        if written != len(line):
+            self._take_back(written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        self.size += written
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self.fd)
+
+    def _take_back(self, written: int) -> None:
+        self.torn = True
+        os.ftruncate(self.fd, os.fstat(self.fd).st_size - written)
+        self.torn = False
+
+
+def _name(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}{rest:03}Z-{os.getpid()}{_SUFFIX}"

@@ -1,0 +1,125 @@
+"""Appends records to the journal, for the gateway.
+
+Knows nothing of exchanges: it gets lines that are already encoded. ``fsync`` says what survives the machine; what
+survives the process is not a matter of policy, for each line is handed to the kernel before ``append`` returns.
+"""
+
+from typing import Final
+
+import attrs
+
+from aiogate.errors import JournalError
+from aiogate.exchange import Clock
+from aiogate.journal.disk_sync import DiskSync, force_names
+from aiogate.journal.segment import Segment, fdatasync
+from aiogate.settings.model import JournalSettings
+
+__all__ = ["Journal"]
+
+_DIRECTORY_MODE: Final = 0o700
+
+
+@attrs.define(eq=False)
+class Journal:
+    """The journal of one process, which alone writes into its segments.
+
+    A new segment is opened when the current one would pass ``segment_bytes``, when the UTC day changes, and after a
+    line that could be neither written nor taken back. A segment may be moved away by hand: what is appended until
+    the next one is opened goes with it.
+
+    ``fsync`` is ``every second`` (in a thread; a machine that dies loses the last second), ``every record`` (the loop
+    waits for the disk each time: slow) or ``never`` (the kernel decides).
+
+    Args:
+        settings: the config's ``[journal]``.
+        clock: names the segments and tells the days apart.
+        healthy: the last thing that was tried has worked; the next line that gets through makes it true again.
+    """
+
+    _settings: JournalSettings
+    _clock: Clock
+    healthy: bool = attrs.field(default=False, init=False)
+    _segment: Segment | None = attrs.field(default=None, init=False)
+    _sync: DiskSync | None = attrs.field(default=None, init=False)
+
+    def open(self) -> None:
+        """Make the directory if need be and open the first segment; raises ``JournalError``."""
+        if self._settings.fsync == "every second":
+            self._sync = DiskSync(self._settings.dir, self._unsafe)
+        try:
+            self._segment = self._next_segment(self._milliseconds())
+        except OSError as error:
+            raise self._failure(error) from error
+        if self._sync is not None:
+            self._sync.start()
+        self.healthy = True
+
+    def append(self, line: bytes) -> None:
+        """Hand one record to the kernel; when this returns it survives the process. Raises ``JournalError``.
+
+        Synchronous, one ``write(2)``. After an error no part of the line is in the journal, save under
+        ``every record`` when the line was written and only the disk did not answer for it.
+        """
+        try:
+            segment = self._segment_for(line)
+            segment.append(line)
+            if self._sync is not None:
+                self._sync.dirty = True
+            elif self._settings.fsync == "every record":
+                fdatasync(segment.fd)
+        except OSError as error:
+            raise self._failure(error) from error
+        self.healthy = True
+
+    def close(self) -> None:
+        """Force to the disk what the policy promises, and close; a second call does nothing."""
+        if self._sync is not None:
+            self._sync.stop()
+            self._sync = None
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
+        self.healthy = False
+
+    def _segment_for(self, line: bytes) -> Segment:
+        segment = self._segment
+        if segment is None:
+            msg = "the journal is not open"
+            raise JournalError(msg)
+        now = self._milliseconds()
+        full = segment.size > 0 and segment.size + len(line) > self._settings.segment_bytes
+        if full or segment.torn or segment.is_of_a_day_before(now):
+            segment = self._rotate(segment, now)
+        return segment
+
+    def _rotate(self, old: Segment, now: int) -> Segment:
+        """Open the next segment, whose name sorts behind the old one's even when the clock was set back."""
+        new = self._segment = self._next_segment(max(now, old.opened_milliseconds + 1))
+        old.close()
+        return new
+
+    def _next_segment(self, milliseconds: int) -> Segment:
+        self._settings.dir.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        segment = Segment.create(self._settings.dir, milliseconds)
+        try:
+            self._take_care_of(segment)
+        except OSError:
+            segment.close()
+            raise
+        return segment
+
+    def _take_care_of(self, segment: Segment) -> None:
+        if self._sync is not None:
+            self._sync.add(segment.fd)
+        elif self._settings.fsync == "every record":
+            force_names(self._settings.dir)
+
+    def _milliseconds(self) -> int:
+        return round(self._clock.wall() * 1000)
+
+    def _unsafe(self) -> None:
+        self.healthy = False
+
+    def _failure(self, error: OSError) -> JournalError:
+        self.healthy = False
+        return JournalError(f"journal in {self._settings.dir}: {error.strerror or error}")

@@ -1,0 +1,238 @@
+"""``memory://``: counters in this process's own memory, for a gateway with one worker.
+
+Knows nothing of exchanges or plugins; whoever needs the counters elsewhere takes ``redis://``.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import Final, Protocol
+
+import attrs
+
+from aiogate.claims import Claim, Counted, Grant, Quota, Shortage
+from aiogate.errors import StateError
+from aiogate.exchange import Clock
+
+__all__ = ["MemoryState"]
+
+_MOST_SLOTS: Final = 1024
+_LEASE_RETRY_SECONDS: Final = 1.0
+_SWEPT_AT_ONCE: Final = 2
+
+
+@attrs.define(eq=False)
+class _Slot:
+    """What a window admitted from ``opened`` on; its last admission leaves the window at ``expiry``."""
+
+    opened: float
+    expiry: float
+    amount: int
+
+
+class _Counter(Protocol):
+    """What windows and leases have in common. ``used`` is how much of the limit is taken."""
+
+    used: int
+
+    def reserve(self, claim: Claim, now: float) -> bool:
+        """Add the claim to ``used``, which no longer holds what has passed; tell whether that fits."""
+
+    def record(self, claim: Claim, now: float) -> _Slot | None:
+        """Write down a claim that was reserved; return what ``settle`` needs of it."""
+
+    def settle(self, claim: Claim, slot: _Slot | None, actual: int | None, now: float) -> None:
+        """Put the real amount in the place of the claimed one, or take a lease back."""
+
+    def wait_seconds(self, excess: int, now: float) -> float:
+        """Return how long it takes until ``used`` has gone down by ``excess``; 0.0 when that is nothing."""
+
+    def idle(self, now: float) -> bool:
+        """Tell whether the counter is as good as new."""
+
+
+@attrs.define(eq=False)
+class _Window:
+    """A sliding window: the log of what it admitted, oldest first; ``used`` is the sum of the log."""
+
+    used: int = 0
+    log: deque[_Slot] = attrs.field(factory=deque)
+
+    def reserve(self, claim: Claim, now: float) -> bool:
+        log = self.log
+        while log and log[0].expiry <= now:
+            self.used -= log.popleft().amount
+        self.used = used = self.used + claim.amount
+        return used <= claim.limit
+
+    def record(self, claim: Claim, now: float) -> _Slot:
+        log, seconds = self.log, claim.seconds
+        if claim.limit > _MOST_SLOTS and log and now - (slot := log[-1]).opened < seconds / _MOST_SLOTS:
+            slot.expiry = now + seconds
+            slot.amount += claim.amount
+            return slot
+        if len(log) > 2 * _MOST_SLOTS:
+            log = self._drop_empty_slots()
+        slot = _Slot(now, now + seconds, claim.amount)
+        log.append(slot)
+        return slot
+
+    def _drop_empty_slots(self) -> deque[_Slot]:
+        """Forget claims that were settled at nothing: however many they are, the log stays short."""
+        self.log = deque(slot for slot in self.log if slot.amount)
+        return self.log
+
+    def settle(self, claim: Claim, slot: _Slot | None, actual: int | None, now: float) -> None:
+        if slot is None or actual is None or slot.expiry <= now:
+            return
+        slot.amount += actual - claim.amount
+        self.used += actual - claim.amount
+
+    def wait_seconds(self, excess: int, now: float) -> float:
+        for slot in self.log:
+            excess -= slot.amount
+            if excess <= 0:
+                return slot.expiry - now
+        return 0.0
+
+    def idle(self, now: float) -> bool:
+        return not self.log or self.log[-1].expiry <= now
+
+
+@attrs.define(eq=False)
+class _Lease:
+    """How much of a lease is held. It does not expire: its holders and this process die together."""
+
+    used: int = 0
+
+    def reserve(self, claim: Claim, _now: float) -> bool:
+        self.used += claim.amount
+        return self.used <= claim.limit
+
+    def record(self, claim: Claim, now: float) -> None:
+        pass
+
+    def settle(self, claim: Claim, _slot: _Slot | None, _actual: int | None, _now: float) -> None:
+        self.used -= claim.amount
+
+    def wait_seconds(self, excess: int, _now: float) -> float:
+        return _LEASE_RETRY_SECONDS if excess > 0 else 0.0
+
+    def idle(self, _now: float) -> bool:
+        return not self.used
+
+
+_Wanted = list[tuple[Claim, _Counter]]
+_Held = list[tuple[Claim, _Counter, _Slot | None]]
+
+
+class MemoryState:
+    """The counters of one event loop.
+
+    ``acquire`` and ``settle`` are coroutines for the sake of ``State`` alone: neither of them awaits, so each runs from
+    its first line to its last before the loop turns to another exchange, and that is what makes them atomic.
+
+    Windows are sliding logs and exact. For a limit over 1,024 the log is kept in slots of a 1,024th of the window, each
+    counted until its *last* admission has left: what it holds may count up to 0.1 % longer, never shorter.
+
+    Counters that nobody uses go away: each acquire looks at two of them, and at two more for each one that it creates,
+    so there are never long pauses and never many more counters than are in use.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        """Start with every counter untouched."""
+        self._monotonic = clock.monotonic
+        self._counters: dict[str, _Counter] = {}
+        self._ring: deque[tuple[str, _Counter]] = deque()
+        self._open: dict[int, _Held] = {}
+        self._ids = count(1)
+        self._closed = False
+
+    async def acquire(self, claims: Sequence[Claim]) -> Grant | Shortage:
+        """Take all claims, or none of them and say when they fit; raises ``StateError`` once closed."""
+        if self._closed:
+            msg = "the counters in memory are closed"
+            raise StateError(msg)
+        now = self._monotonic()
+        counters = self._counters
+        known = len(counters)
+        wanted = []
+        fits = True
+        for claim in claims:
+            counter = counters.get(claim.counter) or self._new_counter(claim)
+            wanted.append((claim, counter))
+            if not counter.reserve(claim, now):
+                fits = False
+        decision = self._grant(wanted, now) if fits else _shortage(wanted, now)
+        self._sweep(_SWEPT_AT_ONCE * (1 + len(counters) - known), now)
+        return decision
+
+    async def settle(self, grant: Grant, actual: Mapping[str, int] | None = None) -> None:
+        """Give leases back and correct windows by claim name; a grant that is not open is left alone."""
+        now = self._monotonic()
+        for claim, counter, slot in self._open.pop(grant.id, ()):
+            counter.settle(claim, slot, actual.get(claim.name) if actual else None, now)
+
+    async def close(self) -> None:
+        """Forget everything; nothing can be acquired after it."""
+        self._closed = True
+        self._counters.clear()
+        self._ring.clear()
+        self._open.clear()
+
+    def _grant(self, wanted: _Wanted, now: float) -> Grant:
+        held = []
+        quotas = []
+        for claim, counter in wanted:
+            held.append((claim, counter, counter.record(claim, now)))
+            quotas.append(Quota(claim, claim.limit - counter.used, counter.wait_seconds(1, now)))
+        grant_id = next(self._ids)
+        self._open[grant_id] = held
+        return Grant(grant_id, tuple(quotas))
+
+    def _new_counter(self, claim: Claim) -> _Counter:
+        counter: _Counter = _Lease() if claim.kind is Counted.LEASE else _Window()
+        self._counters[claim.counter] = counter
+        self._ring.append((claim.counter, counter))
+        return counter
+
+    def _sweep(self, looks: int, now: float) -> None:
+        ring = self._ring
+        while looks and ring:
+            looks -= 1
+            seen = ring.popleft()
+            if seen[1].idle(now):
+                del self._counters[seen[0]]
+            else:
+                ring.append(seen)
+
+
+def _shortage(wanted: _Wanted, now: float) -> Shortage:
+    """Take back what was reserved, and say which claim fits last, and when."""
+    for claim, counter in wanted:
+        counter.used -= claim.amount
+    amounts = dict.fromkeys((claim.counter for claim, _ in wanted), 0)
+    waits = []
+    for claim, counter in wanted:
+        amounts[claim.counter] += claim.amount
+        waits.append(_wait(claim, counter, amounts[claim.counter], now))
+    last = max(range(len(waits)), key=waits.__getitem__)
+    retry_after_seconds = max(seconds for _, seconds in waits)
+    quotas = [_quota(claim, counter, retry_after_seconds, now) for claim, counter in wanted]
+    return Shortage(wanted[last][0], retry_after_seconds, tuple(quotas))
+
+
+def _wait(claim: Claim, counter: _Counter, wanted: int, now: float) -> tuple[bool, float]:
+    """Return whether ``wanted`` never fits, and when to come back for it."""
+    never = wanted > claim.limit
+    if never and claim.kind is Counted.WINDOW:
+        return never, claim.seconds
+    excess = counter.used + wanted - claim.limit
+    return never, counter.wait_seconds(excess, now) if excess > 0 else 0.0
+
+
+def _quota(claim: Claim, counter: _Counter, latest_seconds: float, now: float) -> Quota:
+    """Return what is left of a counter, with a reset not later than ``latest_seconds``."""
+    left = claim.limit - counter.used
+    reset_seconds = counter.wait_seconds(max(1, 1 - left), now) if counter.used else 0.0
+    return Quota(claim, max(0, left), min(reset_seconds, latest_seconds))

@@ -1,0 +1,182 @@
+"""The journal's record: what is in it, in which order, and that nothing from outside can swell or break it."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from aiogate import Exchange, Outcome, Principal, Usage
+from aiogate.errors import refusal
+from aiogate.journal.record import RECORD_BYTES, encode, timestamp
+from tests.exchanges import an_agent, an_exchange
+
+ALICE = Principal(id="alice", key_id="k-alice", department="data", cost_center="research")
+HUGE = 10**40
+
+
+def ended(**facts: Any) -> Exchange:
+    return an_exchange(**{"ended": 0.0, "status": 200, "outcome": Outcome.COMPLETED, **facts})
+
+
+def record(**facts: Any) -> dict[str, Any]:
+    decoded: dict[str, Any] = orjson.loads(encode(ended(**facts)))
+    return decoded
+
+
+def test_a_record_is_one_line_with_its_members_in_order() -> None:
+    exchange = ended(
+        method="POST",
+        full_path="/agents/support/chat",
+        query="api_key=secret",
+        trace_id="a" * 32,
+        principal=ALICE,
+        agent=an_agent(cost_center="customer_success"),
+        usage=Usage(
+            source="measured",
+            model="m-1",
+            input_tokens=12,
+            cached_input_tokens=4,
+            output_tokens=34,
+            reasoning_tokens=5,
+        ),
+        cost_nanousd=400_000,
+        bytes_in=10,
+        bytes_out=1200,
+        started_wall=1767268801.123,
+        started=100.0,
+        forwarded=100.0003,
+        first_byte=100.04,
+        answered=100.0401,
+        ended=100.0456789,
+    )
+    assert encode(exchange) == (
+        b'{"time":"2026-01-01T12:00:01.123Z","request_id":"00000000000000000000000000000001",'
+        b'"trace_id":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","principal":"alice","key_id":"k-alice","department":"data",'
+        b'"agent":"support","method":"POST","path":"/agents/support/chat","status":200,"outcome":"completed",'
+        b'"code":null,"duration_seconds":0.045679,"first_byte_seconds":0.04,"overhead_seconds":0.0004,'
+        b'"bytes_in":10,"bytes_out":1200,"usage":{"source":"measured","model":"m-1","input_tokens":12,'
+        b'"cached_input_tokens":4,"output_tokens":34,"reasoning_tokens":5},"cost_nanousd":400000,'
+        b'"cost_center":"customer_success","client":"127.0.0.1","generation":1}\n'
+    )
+
+
+def test_absent_facts_are_left_out_except_those_that_sums_are_made_by() -> None:
+    sparse = record(client_address="")
+    assert {name for name, fact in sparse.items() if fact is None} == {"principal", "agent", "code", "cost_nanousd"}
+    assert sparse["usage"] == {"source": "unknown"}
+    absent = {"trace_id", "key_id", "department", "rule", "first_byte_seconds", "cost_center", "client"}
+    assert not absent & sparse.keys()
+
+
+def test_a_refusal_is_in_the_record_with_its_rule() -> None:
+    refused = record(status=429, outcome=Outcome.REFUSED, refusal=refusal("rate_limited", "no", rule="per-agent"))
+    assert (refused["outcome"], refused["code"], refused["rule"]) == ("refused", "rate_limited", "per-agent")
+
+
+@pytest.mark.parametrize("agents, expected", [("customer_success", "customer_success"), (None, "research")])
+def test_the_cost_center_is_the_agents_or_else_the_principals(agents: str | None, expected: str) -> None:
+    assert record(principal=ALICE, agent=an_agent(cost_center=agents))["cost_center"] == expected
+
+
+@pytest.mark.parametrize(
+    "facts, expected",
+    [
+        ({}, 5.0),
+        ({"forwarded": 1.0}, 1.0),
+        ({"forwarded": 1.0, "first_byte": 3.0}, 1.0),
+        ({"forwarded": 1.0, "first_byte": 3.0, "answered": 3.5}, 1.5),
+    ],
+    ids=["never forwarded", "the agent stayed silent", "nothing reached the client", "answered"],
+)
+def test_overhead_is_the_time_that_the_gateway_itself_added(facts: dict[str, float], expected: float) -> None:
+    assert record(ended=5.0, **facts)["overhead_seconds"] == expected
+
+
+@pytest.mark.parametrize(
+    "wall, expected",
+    [(0.0, "1970-01-01T00:00:00.000Z"), (1.9999, "1970-01-01T00:00:02.000Z"), (1.0005, "1970-01-01T00:00:01.000Z")],
+)
+def test_times_have_milliseconds(wall: float, expected: str) -> None:
+    assert timestamp(wall) == expected
+
+
+def test_a_long_path_is_cut_and_says_so() -> None:
+    path = record(full_path="/agents/support/" + "x" * 1000)["path"]
+    assert len(path) == 256
+    assert path.startswith("/agents/support/xxx")
+    assert path.endswith("x…")
+
+
+@pytest.mark.parametrize(
+    "path, expected",
+    [
+        ("/a/b%20c?%c3", "/a/b%20c?%c3"),
+        ("/\udcc3(", "/%C3("),
+        ("/é", "/%C3%A9"),
+        ('/"\\\n\x1b', "/%22%5C%0A%1B"),
+        ("/\ud800", "/?"),
+    ],
+)
+def test_a_path_is_written_as_a_uri_has_it(path: str, expected: str) -> None:
+    assert record(full_path=path)["path"] == expected
+
+
+HOSTILE = {
+    "long": "x" * 100_000,
+    "quotes": '"\\' * 50_000,
+    "controls": "\x00\x1b\n" * 30_000,
+    "surrogates": "\udcff\ud800" * 50_000,
+    "wide": "\U0001f512" * 50_000,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_record_stays_small_whatever_a_client_and_an_agent_send(text: str) -> None:
+    line = encode(
+        ended(
+            method=text,
+            full_path=text,
+            client_address=text,
+            trace_id=text,
+            principal=Principal(id=text, key_id=text, department=text),
+            agent=an_agent(cost_center=text),
+            refusal=refusal("rate_limited", text, rule=text),
+            usage=Usage(
+                source="measured",
+                model=text,
+                input_tokens=HUGE,
+                cached_input_tokens=HUGE,
+                output_tokens=HUGE,
+                reasoning_tokens=-HUGE,
+            ),
+            cost_nanousd=HUGE,
+            bytes_in=2**63 - 1,
+            bytes_out=2**63 - 1,
+            first_byte=123456.123456,
+            ended=123456.123456,
+            generation=123456,
+        )
+    )
+    assert len(line) <= RECORD_BYTES
+    assert line.count(b"\n") == 1
+    assert orjson.loads(line)["cost_nanousd"] == 2**63 - 1
+
+
+def test_the_path_gives_way_before_names_do() -> None:
+    department = "d" * 400
+    fitted = record(full_path="/" + "x" * 300, principal=Principal(id="alice", department=department))
+    assert RECORD_BYTES - 8 < len(orjson.dumps(fitted)) < RECORD_BYTES
+    assert (fitted["principal"], fitted["department"]) == ("alice", department)
+    assert fitted["path"].endswith("x…")
+
+
+def test_names_that_are_too_long_for_a_record_stay_apart() -> None:
+    first, second, third = (record(principal=Principal(id="x" * 2000 + end))["principal"] for end in "112")
+    assert first == second
+    assert first != third
+    assert first.startswith("sha256:")
+
+
+def test_an_exchange_that_goes_on_has_no_record() -> None:
+    with pytest.raises(ValueError, match="before it has ended"):
+        encode(an_exchange())

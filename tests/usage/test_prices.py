@@ -1,0 +1,71 @@
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiogate import Usage
+from aiogate.usage import Price, cost_nanousd
+
+PRICE = Price(input_nanousd_per_million=150_000_000, output_nanousd_per_million=600_000_000)
+TOKENS = st.integers(0, 10**12)
+RATES = st.integers(0, 10**12)
+
+
+def measured(**tokens: int) -> Usage:
+    return Usage(source="measured", **tokens)
+
+
+def test_each_class_costs_its_own_price() -> None:
+    price = Price(
+        input_nanousd_per_million=3_000_000,
+        cached_input_nanousd_per_million=1_000_000,
+        output_nanousd_per_million=5_000_000,
+        reasoning_nanousd_per_million=7_000_000,
+    )
+    usage = measured(input_tokens=100, cached_input_tokens=40, output_tokens=10, reasoning_tokens=4)
+    assert cost_nanousd(usage, price) == 60 * 3 + 40 * 1 + 6 * 5 + 4 * 7
+
+
+def test_cached_and_reasoning_tokens_cost_as_the_others_where_they_have_no_price() -> None:
+    usage = measured(input_tokens=100, cached_input_tokens=40, output_tokens=10, reasoning_tokens=4)
+    assert cost_nanousd(usage, PRICE) == 100 * 150 + 10 * 600
+
+
+def test_a_call_costs_its_fee_on_top_of_the_tokens() -> None:
+    price = Price(input_nanousd_per_million=1_000_000, output_nanousd_per_million=0, per_call_nanousd=7)
+    assert cost_nanousd(measured(input_tokens=3), price) == 10
+
+
+@pytest.mark.parametrize("tokens, nanousd", [(1, 0), (2, 1), (3, 1), (4, 1), (5, 1), (6, 2)])
+def test_the_sum_is_rounded_half_up_once(tokens: int, nanousd: int) -> None:
+    price = Price(input_nanousd_per_million=250_000, output_nanousd_per_million=0)
+    assert cost_nanousd(measured(input_tokens=tokens), price) == nanousd
+
+
+def test_fractions_of_classes_add_up_before_they_are_rounded() -> None:
+    price = Price(input_nanousd_per_million=300_000, output_nanousd_per_million=300_000)
+    assert cost_nanousd(measured(input_tokens=1, output_tokens=1), price) == 1
+
+
+def test_tokens_that_were_not_said_cost_nothing() -> None:
+    assert cost_nanousd(Usage(), PRICE) == 0
+
+
+@given(TOKENS, TOKENS, TOKENS, RATES, RATES, RATES)
+def test_no_cost_is_further_than_half_a_nano_dollar_from_the_exact_one(
+    cached: int, fresh: int, output: int, input_rate: int, cached_rate: int, output_rate: int
+) -> None:
+    price = Price(
+        input_nanousd_per_million=input_rate,
+        cached_input_nanousd_per_million=cached_rate,
+        output_nanousd_per_million=output_rate,
+    )
+    usage = measured(input_tokens=cached + fresh, cached_input_tokens=cached, output_tokens=output)
+    exact = Fraction(fresh * input_rate + cached * cached_rate + output * output_rate, 1_000_000)
+    assert Fraction(-1, 2) < cost_nanousd(usage, price) - exact <= Fraction(1, 2)
+
+
+def test_a_price_without_token_prices_is_per_call_only() -> None:
+    assert Price(per_call_nanousd=5).per_call_only
+    assert not PRICE.per_call_only
