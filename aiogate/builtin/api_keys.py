@@ -8,12 +8,13 @@ import hashlib
 import hmac
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final
 
 import attrs
+from multidict import CIMultiDict, istr
 
 from aiogate import Exchange, Principal, Refusal, Secret, hookimpl, refusal
 
@@ -23,10 +24,12 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
-_KEY: Final = re.compile(r"agk_(?P<id>[A-Za-z0-9-]{1,64})_[0-9a-f]{64}")
+_KEY: Final = re.compile(r"agk_([A-Za-z0-9-]{1,64})_[0-9a-f]{64}")
 _PREFIX: Final = "agk_"
 _LONGEST: Final = len("agk__") + 64 + 64
-_NOBODY: Final = "0" * 64
+_MALFORMED: Final = _PREFIX
+_AUTHORIZATION: Final = istr("Authorization")
+_X_API_KEY: Final = istr("X-API-Key")
 _REFUSED: Final = refusal(
     "unauthenticated",
     "a valid API key is needed, as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'",
@@ -41,6 +44,12 @@ def _matches(pattern: re.Pattern[str], expected: str) -> Callable[[object, objec
             raise ValueError(msg)
 
     return validate
+
+
+def _has_offset(_owner: object, _attribute: object, value: datetime | None) -> None:
+    if value is not None and value.tzinfo is None:
+        msg = f"expected a time zone, such as {value.isoformat()}Z"
+        raise ValueError(msg)
 
 
 def _are_networks(_owner: object, _attribute: object, values: tuple[str, ...]) -> None:
@@ -67,7 +76,7 @@ class KeySettings:
     roles: tuple[str, ...] = ()
     department: str | None = None
     cost_center: str | None = None
-    expires: datetime | None = None
+    expires: datetime | None = attrs.field(default=None, validator=_has_offset)
     networks: tuple[str, ...] = attrs.field(default=(), validator=_are_networks)
     attributes: Mapping[str, str] = attrs.field(factory=dict)
 
@@ -81,15 +90,23 @@ class KeySettings:
 class ApiKeysConfig:
     """``[plugins.api_keys]``. ``pepper`` is a secret outside the config, such as ``${AIOGATE_PEPPER}``."""
 
-    pepper: Secret | None = None
-    keys: tuple[KeySettings, ...] = ()
+    pepper: Secret | None = attrs.field(default=None)
+    keys: tuple[KeySettings, ...] = attrs.field(default=())
 
-    def __attrs_post_init__(self) -> None:
-        ids = [key.id for key in self.keys]
-        for key_id in ids:
-            if ids.count(key_id) > 1:
+    @pepper.validator
+    def _is_not_empty(self, _attribute: object, pepper: Secret | None) -> None:
+        if pepper is not None and not pepper.reveal():
+            msg = "expected a secret text, got an empty one"
+            raise ValueError(msg)
+
+    @keys.validator
+    def _ids_are_unique(self, _attribute: object, keys: tuple[KeySettings, ...]) -> None:
+        for key_id, times in Counter(key.id for key in keys).items():
+            if times > 1:
                 msg = f"key id {key_id!r} is there twice"
                 raise ValueError(msg)
+
+    def __attrs_post_init__(self) -> None:
         if self.pepper is None and any(key.hmac_sha256 for key in self.keys):
             msg = 'hmac_sha256 needs a pepper, such as pepper = "${AIOGATE_PEPPER}"'
             raise ValueError(msg)
@@ -97,14 +114,13 @@ class ApiKeysConfig:
 
 @attrs.frozen
 class _Known:
-    principal: Principal
-    digest: str
+    """A key as the requests meet it. ``principal`` is None for the one that stands in for all unknown keys."""
+
+    principal: Principal | None
+    digest: bytes
     peppered: bool
-    expires: float
+    expires: float | None
     networks: tuple[Network, ...]
-
-
-_UNKNOWN: Final = _Known(Principal(id=""), _NOBODY, False, 0.0, ())
 
 
 class ApiKeys:
@@ -117,29 +133,24 @@ class ApiKeys:
         """Index the keys by their public id."""
         self._pepper = config.pepper.reveal().encode() if config.pepper is not None else b""
         self._known = {key.id: _known(key) for key in config.keys}
+        self._unknown = _Known(None, bytes(hashlib.sha256().digest_size), bool(self._pepper), None, ())
 
     @hookimpl
     def pre_request(self, exchange: Exchange) -> Refusal | None:
         """Find the key, take it out of what the agent gets, and say whose it is."""
-        known = self._authenticate(_take_key(exchange), exchange)
-        if known is None:
+        known = self._recognise(_take_key(exchange.request_headers))
+        if known.principal is None or not _may_be_used(known, exchange):
             return _REFUSED
         exchange.principal = known.principal
         return None
 
-    def _authenticate(self, key: str, exchange: Exchange) -> _Known | None:
-        match = _KEY.fullmatch(key) if len(key) <= _LONGEST else None
-        known = self._known.get(match["id"], _UNKNOWN) if match else _UNKNOWN
+    def _recognise(self, key: str) -> _Known:
+        """Return the key that has this text; whatever is wrong with it takes one digest and one comparison."""
+        match = _KEY.fullmatch(key)
+        known = self._known.get(match[1], self._unknown) if match else self._unknown
         text = key[:_LONGEST].encode("utf-8", "replace")
-        peppered = hmac.digest(self._pepper, text, "sha256").hex() if known.peppered else ""
-        digest = peppered or hashlib.sha256(text).hexdigest()
-        if not hmac.compare_digest(digest, known.digest) or known is _UNKNOWN:
-            return None
-        if exchange.clock.wall() >= known.expires:
-            return None
-        if known.networks and not _is_within(exchange.client_address, known.networks):
-            return None
-        return known
+        digest = hmac.digest(self._pepper, text, "sha256") if known.peppered else hashlib.sha256(text).digest()
+        return known if hmac.compare_digest(digest, known.digest) else self._unknown
 
 
 def _known(key: KeySettings) -> _Known:
@@ -153,44 +164,55 @@ def _known(key: KeySettings) -> _Known:
     )
     return _Known(
         principal,
-        key.hmac_sha256 or key.sha256 or _NOBODY,
+        bytes.fromhex(key.hmac_sha256 or key.sha256 or ""),
         key.hmac_sha256 is not None,
-        key.expires.timestamp() if key.expires is not None else float("inf"),
+        key.expires.timestamp() if key.expires is not None else None,
         tuple(ipaddress.ip_network(network) for network in key.networks),
     )
 
 
-def _take_key(exchange: Exchange) -> str:
-    """Return the one key that the request carries, or ``""``, and take the headers that held one away.
-
-    A header that holds something else than a key of ours is the agent's and stays.
-    """
-    headers = exchange.request_headers
-    bearer = headers.getall("Authorization", [])
-    direct = headers.getall("X-API-Key", [])
-    keys = {
-        key
-        for key in [_credential(value) for value in bearer] + [value.strip() for value in direct]
-        if key.startswith(_PREFIX)
-    }
-    if any(_credential(value).startswith(_PREFIX) for value in bearer):
-        headers.popall("Authorization")
-    if any(value.strip().startswith(_PREFIX) for value in direct):
-        headers.popall("X-API-Key")
-    if len(keys) != 1 or len(bearer) > 1 or len(direct) > 1:
-        return ""
-    return keys.pop()
+def _may_be_used(known: _Known, exchange: Exchange) -> bool:
+    if known.expires is not None and exchange.clock.wall() >= known.expires:
+        return False
+    return not known.networks or _is_within(exchange.client_address, known.networks)
 
 
-def _credential(value: str) -> str:
-    scheme, _, credential = value.strip().partition(" ")
-    return credential.strip() if scheme.lower() == "bearer" else ""
-
-
-@lru_cache(maxsize=4096)
 def _is_within(address: str, networks: tuple[Network, ...]) -> bool:
     try:
         client = ipaddress.ip_address(address)
     except ValueError:
         return False
+    client = getattr(client, "ipv4_mapped", None) or client
     return any(client in network for network in networks)
+
+
+def _take_key(headers: CIMultiDict[str]) -> str:
+    """Take away the headers that hold a key of ours and return the key, ``""`` or a text that is no key.
+
+    A header that holds something else is the agent's and stays.
+    """
+    bearer = _take_header(headers, _AUTHORIZATION, "bearer ")
+    direct = _take_header(headers, _X_API_KEY, "")
+    if bearer and direct and bearer != direct:
+        return _MALFORMED
+    return bearer or direct
+
+
+def _take_header(headers: CIMultiDict[str], name: istr, scheme: str) -> str:
+    values = headers.getall(name, None)
+    if values is None:
+        return ""
+    keys = [key for value in values if (key := _key_in(value, scheme))]
+    if keys:
+        del headers[name]
+    if len(values) > 1:
+        return _MALFORMED
+    return keys[0] if keys else ""
+
+
+def _key_in(value: str, scheme: str) -> str:
+    """Return the key in a header's value, ``""`` where it holds none; one in the wrong place must not go on either."""
+    key = value[len(scheme) :].strip()
+    if key.startswith(_PREFIX) and value[: len(scheme)].lower() == scheme:
+        return key
+    return _MALFORMED if any(word.startswith(_PREFIX) for word in value.split()) else ""

@@ -71,7 +71,8 @@ class LimitSettings:
             ``concurrency`` is called ``<name>.concurrency``.
         rate: requests in any interval.
         concurrency: exchanges open at once.
-        per: what a counter is for; ``role`` counts an exchange once for each role of the principal that ``match`` lets in.
+        per: what has a counter of its own; with ``role`` an exchange counts once for each of the principal's roles, or
+            for those of them that ``match`` names.
         match: which exchanges the limit is for; without it all of them.
     """
 
@@ -91,6 +92,11 @@ class LimitSettings:
         """What the claim on ``concurrency`` is called."""
         return self.name if self.rate is None else f"{self.name}.concurrency"
 
+    @property
+    def claim_names(self) -> set[str]:
+        """What the limit's claims are called."""
+        return {self.name} if self.concurrency is None else {self.name, self.lease_name}
+
 
 @attrs.frozen(kw_only=True)
 class LimitsConfig:
@@ -100,14 +106,14 @@ class LimitsConfig:
 
     @limit.validator
     def _names_each_claim_once(self, _attribute: object, limits: tuple[LimitSettings, ...]) -> None:
-        names = Counter(name for limit in limits for name in {limit.name, limit.lease_name})
-        twice = sorted(name for name, times in names.items() if times > 1)
-        if twice:
-            msg = f"two limits are called {twice[0]!r}"
-            raise ValueError(msg)
-        if taken := sorted(names.keys() & _OF_AGENTS):
-            msg = f"{taken[0]!r} is what an agent's own limit is called; choose another name"
-            raise ValueError(msg)
+        names = Counter(name for limit in limits for name in limit.claim_names)
+        for name, times in names.items():
+            if times > 1:
+                msg = f"{name!r} is the name of two limits"
+                raise ValueError(msg)
+            if name in _OF_AGENTS:
+                msg = f"{name!r} is the name of the agents' own limit; choose another one"
+                raise ValueError(msg)
 
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

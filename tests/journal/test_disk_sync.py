@@ -1,4 +1,4 @@
-"""The thread that forces the journal to the disk: only what is new, nothing left out, and it says when the disk fails."""
+"""The thread that forces the journal to the disk: only what is new, nothing left out, and no failure kept quiet."""
 
 import errno
 import os

@@ -40,12 +40,14 @@ def words(**facts: Any) -> str:
 
 
 def test_records_are_aligned() -> None:
-    assert [pretty(RECORD), pretty(REFUSED)] == [
+    assert pretty(RECORD) == (
         "12:00:01.123  200  alice → support         POST /agents/support/chat"
-        "           45 ms    1.2 kB      12→34 tok    $0.0004",
+        "           45 ms    1.2 kB      12→34 tok    $0.0004"
+    )
+    assert pretty(REFUSED) == (
         "12:00:01.123  429  - → support             POST /agents/support/chat"
-        "          0.4 ms     312 B                            rate_limited (per-agent)",
-    ]
+        "          0.4 ms     312 B                            rate_limited (per-agent)"
+    )
 
 
 def test_a_dated_line_begins_with_its_day() -> None:
@@ -62,7 +64,7 @@ def test_the_status_is_coloured_where_that_is_welcome(status: int, colour: str) 
     "facts, shown",
     [
         ({"duration_seconds": 12.34}, "12.3 s"),
-        ({"duration_seconds": 0.9999}, "1000 ms"),
+        ({"duration_seconds": 0.9999}, "1.0 s"),
         ({"bytes_out": 999}, "999 B"),
         ({"bytes_out": 3_400_000}, "3.4 MB"),
         ({"bytes_out": 5_000_000_000_000}, "5000.0 GB"),
@@ -80,7 +82,7 @@ def test_figures_have_their_units(facts: dict[str, Any], shown: str) -> None:
 @pytest.mark.parametrize("name", ["principal", "agent", "method", "path", "code", "rule", "outcome"])
 def test_nothing_can_forge_a_line_or_move_a_cursor(name: str) -> None:
     line = pretty({**RECORD, name: "a\n\r\x1b[2J\x9b\u202e\u2028b"}, coloured=True)
-    assert r"a\n\r\x1b[2J\x9b\u202e\u2028b" in line or name == "outcome"
+    assert r"a\n\r\x1b[2J\x9b\u202e\u2028b" in line
     assert line.replace("\x1b[32m", "").replace("\x1b[0m", "").isprintable()
 
 

@@ -101,7 +101,7 @@ def test_only_the_space_after_the_colon_is_taken_away() -> None:
 def test_a_byte_order_mark_counts_as_nothing_at_the_start_alone() -> None:
     bom = b"\xef\xbb\xbf"
     assert payloads(Events(), [bom[:1], bom[1:] + b"data: " + SPEAKS + b"\n\n"]) == [SPEAKS]
-    assert payloads(Events(), [b"\n" + bom + b"data: " + SPEAKS + b"\n\n"]) == []
+    assert payloads(Events(), [b"\n", bom + b"data: " + SPEAKS + b"\n\n"]) == []
 
 
 def test_an_event_that_the_end_cuts_short_is_given_at_the_end() -> None:

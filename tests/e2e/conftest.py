@@ -1,0 +1,137 @@
+"""``aiogate serve`` as a process, in front of an agent that each module brings as its fixture ``agent_url``."""
+
+import asyncio
+import hashlib
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import attrs
+import orjson
+import pytest
+import tomli_w
+
+SECONDS = 10
+KEY = "agk_test_" + "5eed" * 16
+CALL_NANOUSD = 1_000_000
+
+RunApp = Callable[[Callable[[str], Any]], AbstractAsyncContextManager[str]]
+
+
+@attrs.define
+class Served:
+    """A gateway in a process of its own. ``url`` is where clients call; ``key`` is alice's, who has agent_user."""
+
+    url: str
+    journal: Path
+    process: asyncio.subprocess.Process
+    key: str = KEY
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return what the journal holds now, oldest first."""
+        segments = sorted(self.journal.glob("*.jsonl"))
+        return [orjson.loads(line) for segment in segments for line in segment.read_bytes().splitlines()]
+
+    async def stop(self) -> None:
+        """End the gateway as an operator does; it leaves in good order and has had nothing to complain about."""
+        if self.process.returncode is None:
+            self.process.terminate()
+            _, said = await self.process.communicate()
+            assert self.process.returncode == 0, said.decode()
+            assert b"Traceback" not in said, said.decode()
+
+
+def config(agent_url: str) -> dict[str, Any]:
+    """One agent by three names: alice may call ``assistant`` and, once a minute, ``scarce``; never ``restricted``."""
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    key = {"id": "test", "sha256": digest, "principal": "alice", "roles": ["agent_user"]}
+    return {
+        "server": {"listen": "127.0.0.1:0", "access_log": "off", "grace_seconds": 2},
+        "admin": {"listen": "127.0.0.1:0"},
+        "journal": {"dir": "journal"},
+        "pipeline": {"plugins": ["api_keys", "roles", "limits", "cost"]},
+        "agents": {
+            "assistant": {"url": agent_url, "required_role": "agent_user", "rate_limit": "100/minute"},
+            "restricted": {"url": agent_url, "required_role": "analyst"},
+            "scarce": {"url": agent_url, "required_role": "agent_user", "rate_limit": "1/minute"},
+        },
+        "plugins": {
+            "api_keys": {"keys": [key]},
+            "cost": {
+                "price": [
+                    {"model": "demo-1", "input_usd_per_million": 0.15, "output_usd_per_million": 0.6},
+                    {"agent": "assistant", "call_usd": CALL_NANOUSD / 10**9},
+                ]
+            },
+        },
+    }
+
+
+async def clients_url(stderr: asyncio.StreamReader) -> str:
+    """Return the address that the gateway's start-up lines give to clients."""
+    said = []
+    async for line in stderr:
+        said.append(line.decode())
+        match line.split():
+            case [b"clients", address]:
+                return address.decode().removesuffix("/agents/{id}/...")
+    raise AssertionError("the gateway did not start:\n" + "".join(said))
+
+
+@pytest.fixture
+async def gateway(agent_url: str, tmp_path: Path) -> AsyncIterator[Served]:
+    path = tmp_path / "gateway.toml"
+    path.write_text(tomli_w.dumps(config(agent_url)))
+    command = [sys.executable, "-c", "from aiogate.cli import main; main()", "serve", str(path)]
+    pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(*command, stdout=nowhere, stderr=pipe)
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(SECONDS):
+            served = Served(await clients_url(process.stderr), tmp_path / "journal", process)
+            await is_ready(served.url)
+        yield served
+        async with asyncio.timeout(SECONDS):
+            await served.stop()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def is_ready(url: str) -> None:
+    """Return once ``/readyz`` says so."""
+    async with aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"{url}/readyz") as response:
+                if response.status == 200:
+                    return
+
+
+@pytest.fixture(autouse=True)
+def no_proxy_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def run_app() -> RunApp:
+    """Run the ASGI application that is made for a ``host:port``, by uvicorn in the test's own loop."""
+    uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is not installed: no agent of a foreign SDK can be run")
+
+    @asynccontextmanager
+    async def run(make_app: Callable[[str], Any]) -> AsyncIterator[str]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            address = "{}:{}".format(*listener.getsockname())
+            server = uvicorn.Server(uvicorn.Config(make_app(address), log_config=None, ws="none"))
+            serving = asyncio.create_task(server.serve([listener]))
+            while not (server.started or serving.done()):
+                await asyncio.sleep(0)
+            yield f"http://{address}"
+            server.should_exit = True
+            await serving
+
+    return run
