@@ -139,7 +139,8 @@ def _fingerprint(key: str, pepper_env: str | None) -> dict[str, str]:
 
 
 def _show(key: str, entry: Mapping[str, Any], *, as_json: bool) -> None:
-    block = tomli_w.dumps({"plugins": {"api_keys": {"keys": [entry]}}})
+    # a config reads ${...} as something to put in, and $${ as what it says
+    block = tomli_w.dumps({"plugins": {"api_keys": {"keys": [entry]}}}).replace("${", "$${")
     if as_json:
         click.echo(orjson.dumps({"key": key, "settings": entry, "toml": block}, option=orjson.OPT_INDENT_2))
     else:

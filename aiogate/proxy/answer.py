@@ -7,7 +7,9 @@ Uses public API of ``BaseRequest`` alone (``transport``, ``writer``, ``version``
 import re
 import socket
 import struct
+import time
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -27,6 +29,12 @@ _LAST_CHUNK: Final = b"0\r\n\r\n"
 def has_no_body(method: str, status: int) -> bool:
     """Tell whether a response has no body whatever its headers say (RFC 9112 section 6.3)."""
     return method == "HEAD" or status in (204, 304) or status < 200  # noqa: PLR2004 - 1xx
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> str:
+    """Return the ``Date`` header of a second (RFC 9110 section 6.6.1: an agent may leave it out, a gateway may not)."""
+    return f"Date: {formatdate(second, usegmt=True)}"
 
 
 class Answer:
@@ -126,7 +134,7 @@ class Answer:
         phrase = _REASONS.get(status, "") if reason is None else reason
         lines = [f"HTTP/1.1 {status} {phrase}", *[f"{name}: {value}" for name, value in headers.items()]]
         if "Date" not in headers:
-            lines.append(f"Date: {formatdate(usegmt=True)}")
+            lines.append(_date(int(time.time())))
         head = "\r\n".join(lines)
         if head.count("\r\n") != len(lines) - 1 or _FORBIDDEN.search(head.replace("\r\n", "")):
             self._started = False

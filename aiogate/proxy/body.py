@@ -29,6 +29,11 @@ class ClientBody:
     async def read(self, max_bytes: int) -> bytes:
         """Return the whole body; raises ``Refused`` (413) when it is longer than ``max_bytes`` or the agent's bound."""
         bound = min(max_bytes, self.max_bytes)
+        content = self.request.content
+        if content.is_eof() and not self.received and content.exception() is None:
+            body = content.read_nowait()  # it came along with the head, as small bodies do
+            self._count(body, bound)
+            return body
         chunks = [chunk async for chunk in self._chunks(bound)]
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
@@ -41,11 +46,14 @@ class ClientBody:
         self._continue()
         content = self.request.content
         while chunk := await content.readany():
-            self.received += len(chunk)
-            if self.received > bound:
-                self.refused = Refused(too_large(bound))
-                raise self.refused
+            self._count(chunk, bound)
             yield chunk
+
+    def _count(self, chunk: bytes, bound: int) -> None:
+        self.received += len(chunk)
+        if self.received > bound:
+            self.refused = Refused(too_large(bound))
+            raise self.refused
 
     def _continue(self) -> None:
         if self.expects_continue:

@@ -1,99 +1,135 @@
-"""Metrics of the gateway in Prometheus form; base units, bounded labels, never a principal or a path."""
+"""Metrics of the gateway in Prometheus form; base units, bounded labels, never a principal or a path.
 
-from collections.abc import Callable
+An exchange adds to plain numbers; prometheus-client turns them into text when somebody asks, which is seldom.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import attrs
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 from aiogate import __version__
 from aiogate.exchange import Exchange
 
 __all__ = ["Metrics"]
 
-_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-_OVERHEAD: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
+_DURATION_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_OVERHEAD_SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
 _NANO: Final = 1e-9
 
 
-@attrs.frozen
-class _Bound:
-    """The counters of one agent, outcome and status class, looked up once."""
+class _Histogram:
+    """Counts by bucket, and their sum."""
 
-    exchanges: Callable[[], None]
-    duration: Callable[[float], None]
-    overhead: Callable[[float], None]
-    input_tokens: Callable[[float], None]
-    output_tokens: Callable[[float], None]
-    cost: Callable[[float], None]
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Return the cumulated buckets as Prometheus has them."""
+        cumulated, so_far = [], 0
+        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
+            so_far += count
+            cumulated.append((bound, float(so_far)))
+        return cumulated
 
 
-class Metrics:
+@attrs.define
+class _AgentNumbers:
+    """What is known of the exchanges of one agent."""
+
+    ends: dict[tuple[str, int], int] = attrs.field(factory=dict)
+    duration: _Histogram = attrs.field(factory=lambda: _Histogram(_DURATION_SECONDS))
+    overhead: _Histogram = attrs.field(factory=lambda: _Histogram(_OVERHEAD_SECONDS))
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_nanousd: int = 0
+
+
+class Metrics(Collector):
     """One registry for one gateway, so that two in one process do not meet."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._bound: dict[tuple[str, str, int], _Bound] = {}
-        self._exchanges = Counter(
-            "aiogate_exchanges", "Exchanges by how they ended.", ["agent", "outcome", "status"], registry=self.registry
-        )
-        self._duration = Histogram(
-            "aiogate_exchange_duration_seconds",
-            "From the request's head to the response's end.",
-            ["agent"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._overhead = Histogram(
-            "aiogate_overhead_seconds",
-            "What the gateway itself added before the response's first byte.",
-            ["agent"],
-            buckets=_OVERHEAD,
-            registry=self.registry,
-        )
-        self._tokens = Counter("aiogate_tokens", "Tokens used.", ["agent", "type"], registry=self.registry)
-        self._cost = Counter("aiogate_cost_usd", "Cost in US dollars.", ["agent"], registry=self.registry)
-        self._open = Gauge("aiogate_open_exchanges", "Exchanges under way.", registry=self.registry)
-        self._generation = Gauge("aiogate_config_generation", "Number of the config in force.", registry=self.registry)
-        self._build = Gauge("aiogate_build_info", "Always 1.", ["version"], registry=self.registry)
+        self._agents: dict[str, _AgentNumbers] = {}
+        self._generation = 0
+        self._open_exchanges: Callable[[], int] = int
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
 
     def started(self, generation: int, open_exchanges: Callable[[], int]) -> None:
         """Tell what is in force, and where to ask for the number of exchanges under way."""
-        self._generation.set(generation)
-        self._open.set_function(open_exchanges)
-        self._build.labels(__version__).set(1)
+        self._generation = generation
+        self._open_exchanges = open_exchanges
 
     def ended(self, exchange: Exchange) -> None:
         """Count an exchange that has ended."""
         agent = exchange.agent.id if exchange.agent is not None else ""
-        key = (agent, exchange.outcome or "", exchange.status)
-        bound = self._bound.get(key) or self._bind(key)
-        bound.exchanges()
+        numbers = self._agents.get(agent)
+        if numbers is None:
+            numbers = self._agents[agent] = _AgentNumbers()
+        end = (exchange.outcome or "", exchange.status)
+        numbers.ends[end] = numbers.ends.get(end, 0) + 1
         if exchange.ended is not None:
-            bound.duration(exchange.ended - exchange.started)
+            numbers.duration.observe(exchange.ended - exchange.started)
         if exchange.forwarded is not None and exchange.answered is not None and exchange.first_byte is not None:
-            bound.overhead(exchange.forwarded - exchange.started + exchange.answered - exchange.first_byte)
+            numbers.overhead.observe(exchange.forwarded - exchange.started + exchange.answered - exchange.first_byte)
         usage = exchange.usage
-        if usage.input_tokens:
-            bound.input_tokens(usage.input_tokens)
-        if usage.output_tokens:
-            bound.output_tokens(usage.output_tokens)
-        if exchange.cost_nanousd:
-            bound.cost(exchange.cost_nanousd * _NANO)
+        numbers.input_tokens += usage.input_tokens or 0
+        numbers.output_tokens += usage.output_tokens or 0
+        numbers.cost_nanousd += exchange.cost_nanousd or 0
 
     def exposition(self) -> tuple[bytes, str]:
         """Return the metrics as text and its content type."""
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
-    def _bind(self, key: tuple[str, str, int]) -> _Bound:
-        agent, outcome, status = key
-        bound = self._bound[key] = _Bound(
-            self._exchanges.labels(agent, outcome, str(status)).inc,
-            self._duration.labels(agent).observe,
-            self._overhead.labels(agent).observe,
-            self._tokens.labels(agent, "input").inc,
-            self._tokens.labels(agent, "output").inc,
-            self._cost.labels(agent).inc,
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics, for prometheus-client."""
+        build = GaugeMetricFamily("aiogate_build_info", "Always 1.", labels=["version"])
+        build.add_metric([__version__], 1)
+        yield build
+        yield GaugeMetricFamily("aiogate_config_generation", "Number of the config in force.", self._generation)
+        yield GaugeMetricFamily("aiogate_open_exchanges", "Exchanges under way.", self._open_exchanges())
+        yield from self._counters()
+        yield self._histogram(
+            "aiogate_exchange_duration_seconds",
+            "From the request's head to the response's end.",
+            lambda numbers: numbers.duration,
         )
-        return bound
+        yield self._histogram(
+            "aiogate_overhead_seconds",
+            "What the gateway itself added before the response's first byte.",
+            lambda numbers: numbers.overhead,
+        )
+
+    def _counters(self) -> Iterator[Metric]:
+        ends = CounterMetricFamily(
+            "aiogate_exchanges", "Exchanges by how they ended.", labels=["agent", "outcome", "status"]
+        )
+        tokens = CounterMetricFamily("aiogate_tokens", "Tokens used.", labels=["agent", "type"])
+        cost = CounterMetricFamily("aiogate_cost_usd", "Cost in US dollars.", labels=["agent"])
+        for agent, numbers in self._agents.items():
+            for (outcome, status), count in numbers.ends.items():
+                ends.add_metric([agent, outcome, str(status)], count)
+            tokens.add_metric([agent, "input"], numbers.input_tokens)
+            tokens.add_metric([agent, "output"], numbers.output_tokens)
+            cost.add_metric([agent], numbers.cost_nanousd * _NANO)
+        yield from (ends, tokens, cost)
+
+    def _histogram(self, name: str, what: str, of: Callable[[_AgentNumbers], _Histogram]) -> Metric:
+        family = HistogramMetricFamily(name, what, labels=["agent"])
+        for agent, numbers in self._agents.items():
+            histogram = of(numbers)
+            family.add_metric([agent], histogram.buckets(), histogram.total)
+        return family

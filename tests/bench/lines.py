@@ -30,6 +30,7 @@ class Line(asyncio.Protocol):
         self._answered = answered
         self._failed = failed
         self._answer = Message()
+        self.lost = False
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -50,6 +51,7 @@ class Line(asyncio.Protocol):
         self._answered(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
         self._failed(f"a connection was lost in the middle of the run: {exc or 'closed by the gateway'}")
 
 
@@ -73,11 +75,13 @@ class Pool:
             self._trouble.result()
         return until in done
 
-    def close(self) -> None:
-        """Close every line, whatever it carries."""
+    async def close(self) -> None:
+        """Close every line, whatever it carries; return when their sockets are closed."""
         self._trouble.cancel()
         for line in self.lines:
             line.transport.abort()
+        while not all(line.lost for line in self.lines):
+            await asyncio.sleep(0)
 
 
 @asynccontextmanager
@@ -90,7 +94,7 @@ async def _pool(port: int, request: bytes, connections: int, answered: Callable[
             pool.lines.append(line)
         yield pool
     finally:
-        pool.close()
+        await pool.close()
 
 
 @attrs.define(eq=False)

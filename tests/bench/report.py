@@ -16,6 +16,8 @@ from tests.bench.measures import Figures
 
 __all__ = ["Results", "as_json", "as_table"]
 
+_DISTURBED_PERCENT = 3.0
+
 # By measure and target: the figures of each round.
 Results = Mapping[str, Mapping[str, Sequence[Figures]]]
 
@@ -98,6 +100,14 @@ def _judged(row: Row, by_target: Mapping[str, Sequence[Figures]]) -> float:
     return median(our / floor if row.judged == "ratio" else our - floor for our, floor in pairs)
 
 
+def _verdict(row: Row, by_target: Mapping[str, Sequence[Figures]]) -> str:
+    """Return the row's verdict, marked where it is a time and a neighbour had the gateway's core."""
+    verdict = row.verdict(_judged(row, by_target))
+    waited = median(_samples(by_target.get("aiogate", ({},)), "waited_percent"))
+    disturbed = row.key.endswith("_ms") and waited > _DISTURBED_PERCENT
+    return f"{verdict}, disturbed" if verdict and disturbed else verdict
+
+
 def as_json(results: Results) -> dict[str, Any]:
     """Return medians, single rounds, what is judged and the verdicts, by measure and figure."""
     return {name: {row.key: _row_as_json(row, by_target) for row in _ROWS[name]} for name, by_target in results.items()}
@@ -113,7 +123,7 @@ def _row_as_json(row: Row, by_target: Mapping[str, Sequence[Figures]]) -> dict[s
         "judged": row.judged,
         row.judged: _or_none(judged),
         "limit": _or_none(row.limit),
-        "verdict": row.verdict(judged) or None,
+        "verdict": _verdict(row, by_target) or None,
     }
 
 
@@ -138,7 +148,7 @@ def _row_as_line(row: Row, by_target: Mapping[str, Sequence[Figures]]) -> str:
     judged = _judged(row, by_target)
     between = {"ratio": "x{:.2f}", "difference": "{:+.1f}", "value": ""}[row.judged].format(judged)
     shown = "" if math.isnan(judged) else between
-    return _line(f"  {row.label}", direct, floor, aiogate, shown, row.target, row.verdict(judged))
+    return _line(f"  {row.label}", direct, floor, aiogate, shown, row.target, _verdict(row, by_target))
 
 
 def _cell(number: float, digits: int) -> str:

@@ -35,11 +35,11 @@ FULL = Scale(
 )
 QUICK = Scale(
     rounds=2,
-    warm_seconds=0.3,
-    call_seconds=0.8,
+    warm_seconds=0.2,
+    call_seconds=0.7,
     stream_seconds=1.2,
-    latency_seconds=1.0,
+    latency_seconds=0.8,
     probe_seconds=0.4,
-    warm_calls=3_000,
-    rss_calls=10_000,
+    warm_calls=2_000,
+    rss_calls=5_000,
 )

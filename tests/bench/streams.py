@@ -108,10 +108,12 @@ class Streams:
             stream.sent_ns.clear()
             stream.came_ns.clear()
 
-    def close(self) -> None:
-        """Close all streams."""
+    async def close(self) -> None:
+        """Close all streams; return when their sockets are closed, so that no gateway is ended with streams open."""
         for stream in self.open:
             stream.transport.abort()
+        while not all(stream.lost for stream in self.open):
+            await asyncio.sleep(0)
 
 
 @asynccontextmanager
@@ -121,4 +123,4 @@ async def open_streams(port: int, request: bytes) -> AsyncIterator[Streams]:
     try:
         yield streams
     finally:
-        streams.close()
+        await streams.close()
