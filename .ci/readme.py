@@ -1,7 +1,6 @@
 """Runs the README as a newcomer does: the serve command, then every call, comparing what each prints.
 
-    python3 .ci/readme.py test      prints the test command
-    python3 .ci/readme.py walk      serves and calls
+``python3 .ci/readme.py test`` prints the test command, ``walk`` serves and calls.
 """
 
 import os

@@ -36,11 +36,11 @@ _FAILED_STATUS: Final = 500
 _KEPT_LOOKUPS: Final = 1024
 
 
-def _is_money(_entry: object, attribute: "attrs.Attribute[Decimal | None]", usd: Decimal | None) -> None:
+def _is_money(_entry: object, _attribute: object, usd: Decimal | None) -> None:
     if usd is None:
         return
     if not usd.is_finite() or not 0 <= usd <= _MAX_USD or usd.scaleb(_NANO_DIGITS) % 1:
-        msg = f"{attribute.name}: expected dollars from 0 to {_MAX_USD} with at most {_NANO_DIGITS} decimals, got {usd}"
+        msg = f"expected dollars from 0 to {_MAX_USD} with at most {_NANO_DIGITS} decimals, got {usd}"
         raise ValueError(msg)
 
 
@@ -121,7 +121,7 @@ class CostConfig:
         for entry in entries:
             names = (entry.agent, entry.model)
             if names in seen:
-                msg = f"price: two entries for agent {entry.agent!r} and model {entry.model!r}"
+                msg = f"two entries for agent {entry.agent!r} and model {entry.model!r}"
                 raise ValueError(msg)
             seen.add(names)
 

@@ -34,9 +34,7 @@ def _address(listen: str) -> tuple[str, int]:
     except ValueError:
         is_ours = False
     if not is_ours:
-        msg = (
-            f"listen: expected a loopback address and a port, such as '127.0.0.1:8099' or '[::1]:8099', got {listen!r}"
-        )
+        msg = f"expected a loopback address and a port, such as '127.0.0.1:8099' or '[::1]:8099', got {listen!r}"
         raise ValueError(msg)
     return str(address), int(port)
 
@@ -95,7 +93,7 @@ class Demo:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else str(error)
-            msg = f"listen: cannot listen on {self._config.listen} ({reason}); choose another port"
+            msg = f"cannot listen on {self._config.listen} ({reason}); choose another port"
             raise AiogateError(msg) from error
         port = runner.addresses[0][1]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,8 +1,8 @@
 """The command line: one file per command, loaded when it is called, so that ``--help`` answers at once."""
 
 import importlib
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -10,7 +10,7 @@ import click
 from aiogate import __version__
 from aiogate.errors import AiogateError, SettingsError
 
-__all__ = ["EX_CONFIG", "main"]
+__all__ = ["EX_CONFIG", "config_file", "main"]
 
 EX_CONFIG: Final = 78
 """Exit code for a config with problems (sysexits.h)."""
@@ -23,6 +23,15 @@ _COMMANDS: Final = {
     "keys": ("aiogate.cli.keys:keys", "Make API keys."),
     "journal": ("aiogate.cli.journal:journal", "Read the journal."),
 }
+
+
+config_file: Final[Callable[[Callable[..., Any]], Callable[..., Any]]] = click.argument(
+    "file",
+    type=click.Path(path_type=Path),
+    envvar="AIOGATE_CONFIG",
+    default=Path("conf/gateway.toml"),
+)
+"""The argument of every command that reads a config."""
 
 
 class _LazyGroup(click.Group):
@@ -39,6 +48,19 @@ class _LazyGroup(click.Group):
         module, _, name = _COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+        """Be the border of every command: what went wrong is a sentence and an exit code, never a traceback."""
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            click.echo(f"aiogate: {error}", err=True)
+            ctx.exit(EX_CONFIG)
+        except AiogateError as error:
+            click.echo(f"aiogate: {' '.join(str(error).splitlines())}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            ctx.exit(_INTERRUPTED)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
@@ -60,17 +82,5 @@ def _aiogate() -> None: ...
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run a command; a config's problems exit with 78, other errors with 1, and never with a traceback."""
-    try:
-        _aiogate(args=args, prog_name="aiogate", standalone_mode=True)
-    except SettingsError as error:
-        _leave(error, EX_CONFIG)
-    except AiogateError as error:
-        _leave(error, 1)
-    except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
-
-
-def _leave(error: Exception, code: int) -> Any:  # noqa: ANN401 - it never returns
-    click.echo(f"aiogate: {error}", err=True)
-    sys.exit(code)
+    """Run a command and exit: 78 for a config with problems, 1 for other errors, 2 for a wrong call, 130 for Ctrl-C."""
+    _aiogate.main(args, prog_name="aiogate")

@@ -7,7 +7,8 @@ import attrs
 import click
 import orjson
 
-from aiogate.errors import SettingsError
+from aiogate.cli import EX_CONFIG, config_file
+from aiogate.errors import Problem, SettingsError
 from aiogate.pipeline.load import load
 
 __all__ = ["check"]
@@ -23,21 +24,30 @@ __all__ = ["check"]
     Exits with 0 when the config is in order and with 78 when it is not.
     """
 )
-@click.argument(
-    "file", type=click.Path(path_type=Path), envvar="AIOGATE_CONFIG", default=Path("conf/gateway.toml"), required=False
-)
+@config_file
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
-def check(file: Path, *, as_json: bool) -> None:
-    """Check a config."""
+@click.pass_context
+def check(ctx: click.Context, file: Path, *, as_json: bool) -> None:
+    """Check a config, the plugins that it builds included."""
     try:
         settings, _ = load(file, os.environ)
     except SettingsError as error:
         if not as_json:
             raise
-        problems = [attrs.asdict(problem) for problem in error.problems]
-        click.echo(orjson.dumps({"file": str(file), "problems": problems}, option=orjson.OPT_INDENT_2))
-        raise SystemExit(78) from None
+        _print_json(file, error.problems)
+        ctx.exit(EX_CONFIG)
     if as_json:
-        click.echo(orjson.dumps({"file": str(file), "problems": []}, option=orjson.OPT_INDENT_2))
-    else:
-        click.echo(f"{file}: in order ({len(settings.agents)} agents, {len(settings.pipeline.plugins)} plugins)")
+        _print_json(file, ())
+        return
+    agents = _counted(len(settings.agents), "agent")
+    plugins = _counted(len(settings.pipeline.plugins), "plugin")
+    click.echo(f"{file}: in order ({agents}, {plugins})")
+
+
+def _print_json(file: Path, problems: tuple[Problem, ...]) -> None:
+    plain = {"file": str(file), "problems": [attrs.asdict(problem) for problem in problems]}
+    click.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2))
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

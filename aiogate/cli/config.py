@@ -6,7 +6,9 @@ from pathlib import Path
 import click
 import orjson
 
-from aiogate.pipeline.load import load
+from aiogate.cli import config_file
+from aiogate.pipeline.discover import InstalledPlugins
+from aiogate.settings.load import load_settings
 from aiogate.settings.show import in_force
 
 __all__ = ["config"]
@@ -25,14 +27,14 @@ def config() -> None:
         aiogate config show conf/gateway.toml --json
     """
 )
-@click.argument(
-    "file", type=click.Path(path_type=Path), envvar="AIOGATE_CONFIG", default=Path("conf/gateway.toml"), required=False
-)
+@config_file
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def show(file: Path, *, as_json: bool) -> None:
     """Print the config that is in force."""
     import tomli_w  # noqa: PLC0415 - only here
 
-    settings, _ = load(file, os.environ)
-    plain = in_force(settings)
-    click.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2) if as_json else tomli_w.dumps(plain), nl=as_json)
+    plain = in_force(load_settings(file, InstalledPlugins(), os.environ))
+    if as_json:
+        click.echo(orjson.dumps(plain, default=float, option=orjson.OPT_INDENT_2))  # only a Decimal asks for default
+    else:
+        click.echo(tomli_w.dumps(plain), nl=False)

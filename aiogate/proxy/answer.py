@@ -4,7 +4,6 @@ aiogate's only duty towards aiohttp's handler is to be done when it asks: ``prep
 Uses public API of ``BaseRequest`` alone (``transport``, ``writer``, ``version``, ``keep_alive``). RFC 9112, 6 and 7.
 """
 
-import re
 import socket
 import struct
 import time
@@ -18,10 +17,10 @@ from aiohttp.web import BaseRequest
 from multidict import CIMultiDict
 
 from aiogate.errors import UpstreamError
+from aiogate.proxy.head import head_bytes
 
 __all__ = ["Answer", "has_no_body"]
 
-_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -34,7 +33,7 @@ def has_no_body(method: str, status: int) -> bool:
 @lru_cache(maxsize=2)
 def _date(second: int) -> str:
     """Return the ``Date`` header of a second (RFC 9110 section 6.6.1: an agent may leave it out, a gateway may not)."""
-    return f"Date: {formatdate(second, usegmt=True)}"
+    return formatdate(second, usegmt=True)
 
 
 class Answer:
@@ -73,7 +72,13 @@ class Answer:
             body = b""
         self._write(self._head(status, headers, reason) + body)
         self.bytes_out = len(body)
-        await self._request.writer.drain()
+        await self._drain()
+
+    async def relayed(self, status: int, headers: CIMultiDict[str], body: bytes, *, reason: str) -> None:
+        """Write an agent's whole response, head and body together, its framing as it is in the headers."""
+        self._write(self._head(status, headers, reason) + body)
+        self.bytes_out = len(body)
+        await self._drain()
 
     def start(self, status: int, headers: CIMultiDict[str], *, reason: str | None = None) -> None:
         """Write the head; chunked, unless a length is in the headers or the client is too old for chunks."""
@@ -89,7 +94,7 @@ class Answer:
         """Write a chunk as it is; waits only while the client reads more slowly than the agent writes."""
         self.bytes_out += len(chunk)
         self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
-        await self._request.writer.drain()
+        await self._drain()
 
     async def finish(self, last: bytes = b"") -> None:
         """Write the last bytes: the last chunk, if there is one, and the end of the body."""
@@ -99,7 +104,7 @@ class Answer:
             self._write(framed + _LAST_CHUNK)
         elif last:
             self._write(last)
-        await self._request.writer.drain()
+        await self._drain()
 
     def abort(self) -> None:
         """End the connection so that the client cannot take what it has for a whole answer."""
@@ -114,6 +119,10 @@ class Answer:
             if sock is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.close()
+
+    async def _drain(self) -> None:
+        if self._request.protocol.writing_paused:
+            await self._request.writer.drain()
 
     def _write(self, data: bytes) -> None:
         transport = self._request.transport
@@ -132,12 +141,11 @@ class Answer:
         elif version < HttpVersion11:
             headers["Connection"] = "keep-alive"
         phrase = _REASONS.get(status, "") if reason is None else reason
-        lines = [f"HTTP/1.1 {status} {phrase}", *[f"{name}: {value}" for name, value in headers.items()]]
         if "Date" not in headers:
-            lines.append(_date(int(time.time())))
-        head = "\r\n".join(lines)
-        if head.count("\r\n") != len(lines) - 1 or _FORBIDDEN.search(head.replace("\r\n", "")):
+            headers["Date"] = _date(int(time.time()))
+        try:
+            return head_bytes(f"HTTP/1.1 {status} {phrase}", headers)
+        except ValueError as error:
             self._started = False
             code = "agent_protocol_error"
-            raise UpstreamError(code, "the response's headers hold control characters")
-        return f"{head}\r\n\r\n".encode("utf-8", "surrogateescape")
+            raise UpstreamError(code, "the response's headers hold control characters") from error

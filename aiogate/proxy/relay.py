@@ -5,12 +5,10 @@ Nothing here parses, logs or calls a plugin between an arriving chunk and its wr
 
 from collections.abc import Awaitable, Callable, Sequence
 
-import aiohttp
-from multidict import CIMultiDict
-
 from aiogate.exchange import Exchange
 from aiogate.hookspecs import Observer
 from aiogate.proxy.answer import Answer, has_no_body
+from aiogate.proxy.upstream import Response
 
 __all__ = ["Conclude", "relay"]
 
@@ -19,7 +17,7 @@ Conclude = Callable[[], Awaitable[None]]
 
 
 async def relay(
-    response: aiohttp.ClientResponse,
+    response: Response,
     exchange: Exchange,
     answer: Answer,
     observers: Sequence[Observer],
@@ -27,73 +25,18 @@ async def relay(
 ) -> None:
     """Pass the response on, whole when all of it is here already, chunk by chunk otherwise.
 
-    Raises ``aiohttp.ClientError`` when the agent breaks off, ``ConnectionError`` when the client has gone.
+    Raises ``UpstreamError`` when the agent breaks off, ``ConnectionError`` when the client has gone.
     """
-    content = response.content
-    headers = exchange.response_headers
-    length = _length(response, headers)
-    if length == 0:
-        await _without_body(response, exchange, answer, conclude)
-    elif length is not None and content.is_eof() and content.exception() is None:
+    length = _length(response, exchange)
+    if length is not None and response.complete:
         await _at_once(response, exchange, answer, observers, conclude)
-    else:
-        _start(response, exchange, answer)
-        await _chunk_by_chunk(content, exchange, answer, observers, conclude, length)
-
-
-def _length(response: aiohttp.ClientResponse, headers: CIMultiDict[str]) -> int | None:
-    """Return how many bytes the body has, None when only its end will tell."""
-    if has_no_body(response.method, response.status):
-        return 0
-    length = headers.get("Content-Length")
-    return int(length) if length is not None and length.isdecimal() else None
-
-
-async def _without_body(
-    response: aiohttp.ClientResponse,
-    exchange: Exchange,
-    answer: Answer,
-    conclude: Conclude,
-) -> None:
-    exchange.answered = exchange.clock.monotonic()
-    await conclude()
-    _start(response, exchange, answer)
-
-
-async def _at_once(
-    response: aiohttp.ClientResponse,
-    exchange: Exchange,
-    answer: Answer,
-    observers: Sequence[Observer],
-    conclude: Conclude,
-) -> None:
-    body = response.content.read_nowait()
-    for observe in observers:
-        observe(body)
-    exchange.bytes_out = len(body)
-    exchange.answered = exchange.clock.monotonic()
-    await conclude()
-    await answer.whole(response.status, exchange.response_headers, body, reason=response.reason)
-
-
-def _start(response: aiohttp.ClientResponse, exchange: Exchange, answer: Answer) -> None:
+        return
     answer.start(response.status, exchange.response_headers, reason=response.reason)
-    if exchange.answered is None:
-        exchange.answered = exchange.clock.monotonic()
-
-
-async def _chunk_by_chunk(  # noqa: PLR0913, PLR0917 - one loop, all that it needs
-    content: aiohttp.StreamReader,
-    exchange: Exchange,
-    answer: Answer,
-    observers: Sequence[Observer],
-    conclude: Conclude,
-    length: int | None,
-) -> None:
+    exchange.answered = exchange.clock.monotonic()
     last = b""
-    while chunk := await content.readany():
+    while chunk := await response.chunk():
         exchange.bytes_out += len(chunk)
-        if exchange.bytes_out == length or (content.at_eof() and content.exception() is None):
+        if exchange.bytes_out == length or response.complete:
             last = chunk
             for observe in observers:
                 observe(chunk)
@@ -103,3 +46,29 @@ async def _chunk_by_chunk(  # noqa: PLR0913, PLR0917 - one loop, all that it nee
             observe(chunk)
     await conclude()
     await answer.finish(last)
+
+
+def _length(response: Response, exchange: Exchange) -> int | None:
+    """Return how many bytes the body has, None when only its end will tell."""
+    if has_no_body(exchange.method, response.status):
+        return 0
+    length = exchange.response_headers.get("Content-Length")
+    return int(length) if length is not None and length.isdecimal() else None
+
+
+async def _at_once(
+    response: Response,
+    exchange: Exchange,
+    answer: Answer,
+    observers: Sequence[Observer],
+    conclude: Conclude,
+) -> None:
+    """Write head and body together; the length stays as the agent gave it, also where there is no body."""
+    body = response.take()
+    if body:
+        for observe in observers:
+            observe(body)
+    exchange.bytes_out = len(body)
+    exchange.answered = exchange.clock.monotonic()
+    await conclude()
+    await answer.relayed(response.status, exchange.response_headers, body, reason=response.reason)

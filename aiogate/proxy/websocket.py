@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import aiohttp
+import attrs
 from aiohttp import WSMsgType
 from aiohttp.web import BaseRequest, WebSocketResponse
 from yarl import URL
@@ -15,9 +16,8 @@ from yarl import URL
 from aiogate.errors import UpstreamError
 from aiogate.exchange import Agent, Exchange, Outcome
 from aiogate.proxy.deadline import Deadline
-from aiogate.proxy.upstream import upstream_error
 
-__all__ = ["tunnel", "wants_websocket"]
+__all__ = ["Sockets", "tunnel", "wants_websocket"]
 
 _SWITCHING_PROTOCOLS: Final = 101
 _NORMAL: Final = 1000
@@ -31,6 +31,30 @@ Conclude = Callable[[Outcome], Awaitable[None]]
 Socket = WebSocketResponse | aiohttp.ClientWebSocketResponse
 
 
+@attrs.define
+class Sockets:
+    """The WebSocket client towards all agents, made when the first socket is asked for."""
+
+    _session: aiohttp.ClientSession | None = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The session; needs a running loop."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None),
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """Close all sockets."""
+        if self._session is not None:
+            await self._session.close()
+
+
 def wants_websocket(request: BaseRequest) -> bool:
     """Tell whether the client asks for a WebSocket (RFC 6455 section 4.1)."""
     return "websocket" in request.headers.get("Upgrade", "").lower()
@@ -40,7 +64,7 @@ async def tunnel(  # noqa: PLR0913, PLR0917 - the two ends and what they share
     request: BaseRequest,
     exchange: Exchange,
     agent: Agent,
-    session: aiohttp.ClientSession,
+    sockets: Sockets,
     max_message_bytes: int,
     conclude: Conclude,
 ) -> None:
@@ -48,7 +72,7 @@ async def tunnel(  # noqa: PLR0913, PLR0917 - the two ends and what they share
 
     Raises ``UpstreamError`` while the client can still be answered in HTTP.
     """
-    async with await _connect(exchange, agent, session, max_message_bytes) as upstream:
+    async with await _connect(exchange, agent, sockets.session, max_message_bytes) as upstream:
         chosen = (upstream.protocol,) if upstream.protocol else ()
         client = WebSocketResponse(
             protocols=chosen, autoping=False, autoclose=False, compress=False, max_msg_size=max_message_bytes
@@ -88,7 +112,17 @@ async def _connect(
         detail = f"agent {agent.id!r} answered the WebSocket request with status {error.status}"
         raise UpstreamError(code, detail) from error
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        raise upstream_error(agent, error) from error
+        raise _upstream_error(agent, error) from error
+
+
+def _upstream_error(agent: Agent, error: BaseException) -> UpstreamError:
+    if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
+        return UpstreamError(
+            "agent_timeout", f"agent {agent.id!r} did not answer within {agent.first_byte_seconds:g} s"
+        )
+    if isinstance(error, OSError):
+        return UpstreamError("agent_unreachable", f"agent {agent.id!r} cannot be reached")
+    return UpstreamError("agent_protocol_error", f"agent {agent.id!r} did not answer in HTTP")
 
 
 async def _both_ways(

@@ -10,6 +10,7 @@ import attrs
 from aiogate.exchange import Clock
 from aiogate.journal.writer import Journal
 from aiogate.proxy.upstream import Upstream
+from aiogate.proxy.websocket import Sockets
 from aiogate.server.access_log import AccessLog
 from aiogate.server.metrics import Metrics
 from aiogate.state import State
@@ -52,6 +53,7 @@ class House:
     upstream: Upstream
     access_log: AccessLog
     metrics: Metrics
+    sockets: Sockets = attrs.field(factory=Sockets)
     tasks: Tasks = attrs.field(factory=Tasks)
     open_exchanges: set[asyncio.Task[object]] = attrs.field(factory=set)
     stopping: bool = False

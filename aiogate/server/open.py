@@ -41,6 +41,7 @@ def open_exchange(request: BaseRequest, target: Target, generation: Generation) 
         client_address=peer[0] if isinstance(peer, tuple) else "",
         request_headers=headers,
         content_length=_content_length(request),
+        agent=named,
         candidates=[named] if named is not None else list(settings.agents.values()),
         request_body=ClientBody(request, max_body, expects_continue),
         generation=generation.number,

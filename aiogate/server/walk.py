@@ -9,7 +9,6 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Final
 
-import aiohttp
 import attrs
 from aiohttp.web import BaseRequest
 from multidict import CIMultiDict
@@ -31,6 +30,7 @@ from aiogate.proxy.answer import Answer
 from aiogate.proxy.body import ClientBody
 from aiogate.proxy.headers import clean_response, put_context
 from aiogate.proxy.relay import relay
+from aiogate.proxy.upstream import Response
 from aiogate.proxy.websocket import tunnel, wants_websocket
 from aiogate.server.admit import admit
 from aiogate.server.generation import Generation
@@ -117,28 +117,27 @@ class Walk:
             return
         try:
             await self._relay(response)
-        except (aiohttp.ClientError, TimeoutError, UpstreamError) as error:
+        except UpstreamError as error:
             if self._client_gone():
                 raise ConnectionResetError from error
             await self._cut(agent, error)
         finally:
             response.close()
 
-    async def _send(self, agent: Agent) -> aiohttp.ClientResponse:
+    async def _send(self, agent: Agent) -> Response:
         exchange = self.exchange
         body = await self._request_body()
         put_context(exchange, agent, host=self.request.headers.get("Host", ""))
-        url = f"{agent.url}{exchange.path}?{exchange.query}" if exchange.query else agent.url + exchange.path
+        target = f"{exchange.path}?{exchange.query}" if exchange.query else exchange.path
         exchange.forwarded = self.house.clock.monotonic()
-        return await self.house.upstream.send(agent, exchange.method, url, exchange.request_headers, body)
+        return await self.house.upstream.send(agent, exchange.method, target, exchange.request_headers, body)
 
     async def _request_body(self) -> bytes | AsyncIterator[bytes] | None:
         """Return what goes to the agent: bytes where there are few of them or a plugin has them, a stream otherwise."""
         exchange = self.exchange
         length = exchange.content_length
         if exchange.body is not None:
-            exchange.request_headers["Content-Length"] = str(len(exchange.body))
-            return exchange.body if len(exchange.body) <= _WHOLE_BODY else _slices(exchange.body)
+            return exchange.body
         if length == 0:
             return None
         if length is not None and length <= _WHOLE_BODY:
@@ -147,11 +146,11 @@ class Walk:
             exchange.request_headers["Content-Length"] = str(length)
         return self.body.stream()
 
-    async def _relay(self, response: aiohttp.ClientResponse) -> None:
+    async def _relay(self, response: Response) -> None:
         exchange = self.exchange
         exchange.first_byte = self.house.clock.monotonic()
         exchange.status = response.status
-        headers = exchange.response_headers = CIMultiDict(response.headers)
+        headers = exchange.response_headers = response.headers
         clean_response(headers)
         if headers.get("Content-Type", "").startswith("text/event-stream"):
             headers["X-Accel-Buffering"] = "no"
@@ -165,7 +164,7 @@ class Walk:
         exchange.forwarded = self.house.clock.monotonic()
         self._put_own_headers(exchange.response_headers)
         self.answer.keep_alive = False
-        await tunnel(self.request, exchange, agent, self.house.upstream.session, self.body.max_bytes, self._conclude)
+        await tunnel(self.request, exchange, agent, self.house.sockets, self.body.max_bytes, self._conclude)
 
     def _put_own_headers(self, headers: CIMultiDict[str]) -> None:
         headers["X-Request-Id"] = self.exchange.id
@@ -261,8 +260,3 @@ class Walk:
     def _client_gone(self) -> bool:
         transport = self.request.transport
         return transport is None or transport.is_closing()
-
-
-async def _slices(body: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(body), _WHOLE_BODY):
-        yield body[start : start + _WHOLE_BODY]

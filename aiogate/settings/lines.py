@@ -5,88 +5,98 @@ tomllib tells no positions, so this reads the text again, statement by statement
 
 import re
 import tomllib
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Self
 
-__all__ = ["line_of"]
+import attrs
 
-_KEY: Final = re.compile(r"""\s*((?:"(?:[^"\\]|\\.)*"|'[^']*'|[A-Za-z0-9_-]+|\s*\.\s*)+?)\s*=""")
-_INDEX: Final = re.compile(r"\[\d+\]$")
+from aiogate.settings.faults import Place, dotted
 
+__all__ = ["Lines"]
 
-def line_of(text: str, path: str) -> int | None:
-    """Return the line of ``path`` (``agents.support.url``, ``plugins.x.keys[2].id``), or of what encloses it."""
-    places = dict(_places(text))
-    while path:
-        if path in places:
-            return places[path]
-        path = _INDEX.sub("", path) if _INDEX.search(path) else path.rpartition(".")[0]
-    return None
+_LAST_STEP: Final = re.compile(r'(?:\[[0-9]+\]|\.?(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"))$')
 
 
-def _places(text: str) -> Iterator[tuple[str, int]]:
-    """Yield each key's path and line, the first of a path last so that it wins in a dictionary."""
-    found: list[tuple[str, int]] = []
-    table = ""
-    counts: dict[str, int] = {}
-    for number, statement in _statements(text):
-        if statement.lstrip().startswith("["):
-            table = _table(statement, counts)
-            found.append((table, number))
-        elif (match := _KEY.match(statement)) and (keys := _keys(f"{match[1]} = 0")):
-            names = [table] if table else []
-            for key in keys:
-                names.append(key)
-                found.append((".".join(names), number))
-    return reversed(found)
+@attrs.define
+class Lines:
+    """The lines of one text, by path."""
+
+    _lines: dict[str, int] = attrs.field(factory=dict)
+    _last_table: dict[Place, int] = attrs.field(factory=dict)
+    _table: Place = ()
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Return the lines of a text that is valid TOML."""
+        lines = cls()
+        statement: list[str] = []
+        for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+            keys = _opened_by(line)
+            # within a value of several lines, what looks like a statement is none: the value is not whole yet
+            if keys and _parsed("\n".join(statement)) is not None:
+                lines._open(keys, line, number)
+                statement = []
+            statement.append(line)
+        return lines
+
+    def line(self, path: str) -> int | None:
+        """Return the line, from 1, of a path or of the closest one around it; None when nothing there is written."""
+        while path:
+            if path in self._lines:
+                return self._lines[path]
+            path = _LAST_STEP.sub("", path)
+        return None
+
+    def _open(self, keys: tuple[str, ...], line: str, number: int) -> None:
+        if line.lstrip().startswith("[["):
+            place = self._table = self._next_table(keys)
+        elif line.lstrip().startswith("["):
+            place = self._table = self._numbered(keys)
+        else:
+            place = (*self._table, *keys)
+        for length in range(1, len(place) + 1):
+            self._lines.setdefault(dotted(place[:length]), number)
+
+    def _next_table(self, keys: tuple[str, ...]) -> Place:
+        array = (*self._numbered(keys[:-1]), keys[-1])
+        self._last_table[array] = self._last_table.get(array, -1) + 1
+        return (*array, self._last_table[array])
+
+    def _numbered(self, keys: tuple[str, ...]) -> Place:
+        """Put the number of the last table in behind each key that names an array of tables."""
+        place: Place = ()
+        for key in keys:
+            place = (*place, key)
+            if place in self._last_table:
+                place = (*place, self._last_table[place])
+        return place
 
 
-def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Yield each statement with its first line's number; a value over several lines is one statement."""
-    pending, start = "", 0
-    for number, line in enumerate(text.splitlines(), 1):
-        if not pending:
-            start = number
-        pending += line + "\n"
-        try:
-            tomllib.loads(pending)
-        except tomllib.TOMLDecodeError:
-            continue
-        if pending.strip() and not pending.lstrip().startswith("#"):
-            yield start, pending
-        pending = ""
+def _opened_by(line: str) -> tuple[str, ...]:
+    """Return the keys of the header or assignment that a line begins, ``()`` when it begins none."""
+    if line.lstrip().startswith("["):
+        return _keys(_parsed(line))
+    position = line.find("=")
+    while position >= 0:
+        if table := _parsed(f"{line[:position]}= 0"):
+            return _keys(table)
+        position = line.find("=", position + 1)
+    return ()
 
 
-def _table(header: str, counts: dict[str, int]) -> str:
-    keys = _keys(header)
-    if not header.lstrip().startswith("[["):
-        return _with_indices(keys, counts)
-    path = _with_indices(keys[:-1], counts)
-    path = f"{path}.{keys[-1]}" if path else keys[-1]
-    counts[path] = counts.get(path, -1) + 1
-    return f"{path}[{counts[path]}]"
-
-
-def _with_indices(keys: list[str], counts: dict[str, int]) -> str:
-    path = ""
-    for key in keys:
-        path = f"{path}.{key}" if path else key
-        if path in counts:
-            path = f"{path}[{counts[path]}]"
-    return path
-
-
-def _keys(statement: str) -> list[str]:
-    """Return the keys of ``[a.b]``, ``[[a.b]]`` or ``a.b = 0``."""
-    try:
-        value: Any = tomllib.loads(statement)
-    except tomllib.TOMLDecodeError:
-        return []
+def _keys(value: object) -> tuple[str, ...]:
+    """Return the keys on the one path through what ``[a.b]``, ``[[a.b]]`` or ``a.b = 0`` parses to."""
     keys: list[str] = []
     while isinstance(value, (dict, list)) and value:
-        if isinstance(value, list):
-            value = value[0]
+        if isinstance(value, dict):
+            key, value = next(iter(value.items()))
+            keys.append(key)
         else:
-            keys.append(next(iter(value)))
-            value = value[keys[-1]]
-    return keys
+            value = value[0]
+    return tuple(keys)
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(text)
+    except ValueError:
+        return None

@@ -3,23 +3,21 @@
 Every problem is collected before anything is refused. Knows plugins only through a ``Catalogue``.
 """
 
-import ipaddress
 import re
-import tomllib
-from collections.abc import Mapping
-from decimal import Decimal
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import attrs
 
-from aiogate.errors import PluginError, Problem, SettingsError
+from aiogate.errors import Problem, SettingsError
 from aiogate.exchange import Agent
-from aiogate.settings.catalogue import Catalogue, PluginFacts
+from aiogate.settings.catalogue import Catalogue
+from aiogate.settings.faults import dotted, unknown
 from aiogate.settings.interpolate import interpolate
-from aiogate.settings.lines import line_of
+from aiogate.settings.lines import Lines
 from aiogate.settings.model import (
+    Address,
     AdminSettings,
     AgentSettings,
     JournalSettings,
@@ -28,164 +26,99 @@ from aiogate.settings.model import (
     Settings,
     StateSettings,
 )
+from aiogate.settings.plugins import PluginSections
+from aiogate.settings.promises import broken_promises
+from aiogate.settings.read import read_tables, read_text
 from aiogate.settings.structure import Structurer
 
 __all__ = ["load_settings"]
 
-T = TypeVar("T")
 _SECTIONS: Final = ("server", "admin", "state", "journal", "pipeline", "agents", "plugins")
 _AGENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_PROMISES: Final = {
-    "required_role": ("required_roles", "roles"),
-    "required_roles": ("required_roles", "roles"),
-    "rate_limit": ("rate_limit", "limits"),
-    "concurrency": ("concurrency", "limits"),
-}
-"""Key of an agent: what a plugin must enforce for it to be more than ink, and the built-in plugin that does."""
 
 
 def load_settings(path: Path, catalogue: Catalogue, environ: Mapping[str, str]) -> Settings:
     """Return what the file says; raises ``SettingsError`` with every problem, each with its path and line."""
-    text = _text(path)
-    try:
-        tables = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(str(path), [Problem("", f"not valid TOML: {error}")]) from error
-    loader = _Loader(path, catalogue)
-    settings = loader.settings(interpolate(tables, environ, path.parent, loader.problems.append))
-    if loader.problems:
-        placed = [attrs.evolve(problem, line=line_of(text, problem.path)) for problem in loader.problems]
-        raise SettingsError(str(path), sorted(placed, key=lambda problem: problem.line or 0))
+    text = read_text(path)
+    folder = path.absolute().parent
+    lost: list[Problem] = []
+    found: list[Problem] = []
+    tables = interpolate(read_tables(path, text), environ, folder, lost.append)
+    settings = _Loader(tables, Structurer(folder), found.append).settings(path, catalogue)
+    # of a value whose reference leads nowhere that is all there is to say
+    problems = lost + [problem for problem in found if problem.path not in {one.path for one in lost}]
+    if problems:
+        raise SettingsError(str(path), _in_order(problems, Lines.of(text)))
     return settings
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except OSError as error:
-        raise SettingsError(str(path), [Problem("", f"cannot be read: {error.strerror}")]) from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(str(path), [Problem("", "is not UTF-8")]) from error
+def _in_order(problems: list[Problem], lines: Lines) -> list[Problem]:
+    """Return the problems with their lines, in the order of the file; last is what is missing in it."""
+    placed = [attrs.evolve(problem, line=lines.line(problem.path)) for problem in problems]
+    return sorted(placed, key=lambda problem: (problem.line is None, problem.line or 0))
 
 
 @attrs.define
 class _Loader:
-    path: Path
-    catalogue: Catalogue
-    problems: list[Problem] = attrs.field(factory=list)
-    _structurer: Structurer = attrs.field(init=False)
+    """One walk through the tables of a config: what is wrong is reported, and the walk goes on."""
 
-    def __attrs_post_init__(self) -> None:
-        self._structurer = Structurer(self.path.parent)
+    _tables: dict[str, Any]
+    _structurer: Structurer
+    _report: Callable[[Problem], None]
 
-    def settings(self, tables: dict[str, Any]) -> Settings:
-        for section in tables:
-            if section not in _SECTIONS:
-                self._unknown(section, section, _SECTIONS)
-        pipeline = self._section(tables, "pipeline", PipelineSettings)
-        facts = self._facts(pipeline)
-        settings = Settings(
-            path=self.path,
-            server=self._section(tables, "server", ServerSettings),
-            admin=self._section(tables, "admin", AdminSettings),
-            state=self._section(tables, "state", StateSettings),
-            journal=self._section(tables, "journal", JournalSettings),
-            pipeline=pipeline,
-            agents=self._agents(tables.get("agents", {})),
-            plugins=self._plugins(tables.get("plugins", {}), facts),
+    def settings(self, path: Path, catalogue: Catalogue) -> Settings:
+        """Return the settings, which are worth nothing once a problem was reported."""
+        for name in self._tables:
+            if name not in _SECTIONS:
+                self._report(Problem(dotted((name,)), unknown(name, _SECTIONS)))
+        plugins = PluginSections.of(self._tables, catalogue, self._structurer, self._report)
+        self._check_listeners()
+        anonymous = self._table("server").get("anonymous")
+        for problem in broken_promises(self._table("agents"), anonymous, plugins.enforced):
+            self._report(problem)
+        return Settings(
+            path=path,
+            server=self._section("server", ServerSettings),
+            admin=self._section("admin", AdminSettings),
+            state=self._section("state", StateSettings),
+            journal=self._section("journal", JournalSettings),
+            pipeline=self._section("pipeline", PipelineSettings),
+            agents=self._agents(),
+            plugins=plugins.configs(),
         )
-        self._check_listeners(settings)
-        if not settings.state.url.reveal().startswith("memory://"):
-            self._problem("state.url", "only memory:// is available in this version")
-        self._check_promises(settings, tables, facts)
-        return settings
 
-    def _problem(self, path: str, message: str) -> None:
-        self.problems.append(Problem(path, message))
+    def _section(self, name: str, kind: type) -> Any:  # noqa: ANN401 - an instance, or None after a problem
+        return self._structurer.structure(self._tables.get(name, {}), kind, name, self._report)
 
-    def _unknown(self, path: str, name: str, known: tuple[str, ...]) -> None:
-        close = get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(known) or 'none'}"
-        self._problem(path, f"unknown key; {hint}")
+    def _table(self, name: str) -> dict[str, Any]:
+        """Return a plain table; an empty one stands for anything else, which is reported where it is structured."""
+        table = self._tables.get(name)
+        return table if isinstance(table, dict) else {}
 
-    def _section(self, tables: dict[str, Any], name: str, kind: type[T]) -> T:
-        return self._structurer.structure(tables.get(name, {}), kind, name, self.problems.append) or kind()
-
-    def _facts(self, pipeline: PipelineSettings) -> dict[str, PluginFacts]:
-        """Return the facts of the plugins that the pipeline names; those that do not load are problems."""
-        facts: dict[str, PluginFacts] = {}
-        for index, name in enumerate(pipeline.plugins):
-            place = f"pipeline.plugins[{index}]"
-            if name in facts:
-                self._problem(place, f"plugin {name!r} is named twice")
-                continue
-            facts[name] = PluginFacts()
-            try:
-                facts[name] = self.catalogue.describe(name)
-            except PluginError as error:
-                self._problem(place, str(error))
-        return facts
-
-    def _agents(self, tables: object) -> dict[str, Agent]:
-        if not isinstance(tables, dict) or not tables:
-            self._problem("agents", 'there is no agent; name one: [agents.support] url = "http://127.0.0.1:8001"')
-            return {}
-        agents: dict[str, Agent] = {}
-        for agent_id, table in tables.items():
-            place = f"agents.{agent_id}"
+    def _agents(self) -> dict[str, Agent]:
+        tables = self._structurer.structure(self._tables.get("agents", {}), dict[str, Any], "agents", self._report)
+        if tables == {}:
+            message = 'there is no agent; name one: [agents.support] url = "http://127.0.0.1:8001"'
+            self._report(Problem("agents", message))
+        agents = {}
+        for agent_id, table in (tables or {}).items():
+            path = dotted(("agents", agent_id))
             if not _AGENT_ID.fullmatch(agent_id):
-                self._problem(
-                    place, "an agent's id has up to 64 letters, digits, '_', '.', '-' and begins with no sign"
-                )
-            found = self._structurer.structure(table, AgentSettings, place, self.problems.append)
-            if found is not None:
-                agents[agent_id] = found.agent(agent_id)
+                message = "an agent's id has up to 64 letters, digits, '_', '.', '-' and begins with no sign"
+                self._report(Problem(path, message))
+            settings = self._structurer.structure(table, AgentSettings, path, self._report)
+            if settings is not None:
+                agents[agent_id] = settings.agent(agent_id)
         return agents
 
-    def _plugins(self, tables: object, facts: Mapping[str, PluginFacts]) -> dict[str, Any]:
-        if not isinstance(tables, dict):
-            self._problem("plugins", "expected a table")
-            return {}
-        for name in tables:
-            if name not in facts:
-                close = get_close_matches(name, facts, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else "add it there or take the section out"
-                self._problem(f"plugins.{name}", f"is not in pipeline.plugins, so it would be off; {hint}")
-        return {name: self._plugin(name, tables.get(name, {}), fact) for name, fact in facts.items()}
+    def _check_listeners(self) -> None:
+        server, admin = self._listen("server", ServerSettings().listen), self._listen("admin", AdminSettings().listen)
+        if server is not None and server.port and server == admin:
+            self._report(Problem("admin.listen", f"{admin} is where clients call; operators need another port"))
 
-    def _plugin(self, name: str, table: object, fact: PluginFacts) -> object:
-        place = f"plugins.{name}"
-        if fact.config is not None:
-            return self._structurer.structure(table, fact.config, place, self.problems.append)
-        if table:
-            self._problem(place, "this plugin takes no settings")
-        return None
-
-    def _check_listeners(self, settings: Settings) -> None:
-        server, admin = settings.server.listen, settings.admin.listen
-        if not _is_loopback(admin.host):
-            self._problem("admin.listen", f"must be on loopback, such as 127.0.0.1:9090, not {admin}")
-        if server == admin and server.port:
-            self._problem("admin.listen", f"{admin} is where clients call; operators need another port")
-
-    def _check_promises(self, settings: Settings, tables: dict[str, Any], facts: Mapping[str, PluginFacts]) -> None:
-        """Refuse what would be silently off: a limit that no plugin enforces, a gateway that knows nobody."""
-        enforced = frozenset[str]().union(*(fact.enforces for fact in facts.values()))
-        if "principal" not in enforced and not settings.server.anonymous:
-            self._problem(
-                "pipeline.plugins",
-                'no plugin authenticates callers; add "api_keys", or serve everybody with [server] anonymous = true',
-            )
-        for agent_id in settings.agents:
-            for key in tables["agents"][agent_id]:
-                promise, plugin = _PROMISES.get(key, ("", ""))
-                if promise and promise not in enforced:
-                    message = f'is set, but no plugin in pipeline.plugins enforces it; add "{plugin}"'
-                    self._problem(f"agents.{agent_id}.{key}", message)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    def _listen(self, name: str, default: Address) -> Address | None:
+        """Return where a section says to listen whatever else is wrong in it; None when that itself is wrong."""
+        table = self._table(name)
+        if "listen" not in table:
+            return default
+        return self._structurer.structure(table["listen"], Address, "", lambda _: None)

@@ -3,16 +3,23 @@
 Knows nothing of files, TOML or plugins; ``load.py`` builds these.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
 import attrs
 
 from aiogate.claims import Rate
 from aiogate.exchange import Agent, Secret
+from aiogate.settings.checks import (
+    are_headers,
+    are_roles,
+    at_least,
+    is_loopback,
+    is_memory,
+    is_positive,
+    is_upstream_url,
+)
 
 __all__ = [
     "Address",
@@ -45,12 +52,6 @@ class Size(int):
     __slots__ = ()
 
 
-def _positive(_owner: object, _attribute: object, value: Any) -> None:  # noqa: ANN401 - a number or None
-    if value is not None and value <= 0:
-        msg = f"expected more than 0, got {value}"
-        raise ValueError(msg)
-
-
 @attrs.frozen(kw_only=True)
 class ServerSettings:
     """``[server]``: the public listener.
@@ -66,33 +67,39 @@ class ServerSettings:
 
     listen: Address = Address("127.0.0.1", 8080)
     anonymous: bool = False
-    max_body: Size = attrs.field(default=Size(100 * 1024 * 1024), validator=_positive)
+    max_body: Size = attrs.field(default=Size(100 * 1024 * 1024), validator=is_positive)
     access_log: Literal["auto", "json", "pretty", "off"] = "auto"
-    grace_seconds: float = attrs.field(default=30.0, validator=attrs.validators.ge(0))
-    keepalive_seconds: float = attrs.field(default=75.0, validator=_positive)
+    grace_seconds: float = attrs.field(default=30.0, validator=at_least(0))
+    keepalive_seconds: float = attrs.field(default=75.0, validator=is_positive)
 
 
 @attrs.frozen(kw_only=True)
 class AdminSettings:
     """``[admin]``: the listener for operators, on loopback only."""
 
-    listen: Address = Address("127.0.0.1", 9090)
+    listen: Address = attrs.field(default=Address("127.0.0.1", 9090), validator=is_loopback)
 
 
 @attrs.frozen(kw_only=True)
 class StateSettings:
     """``[state]``: where counters are kept."""
 
-    url: Secret = attrs.field(factory=lambda: Secret("memory://"))
+    url: Secret = attrs.field(factory=lambda: Secret("memory://"), validator=is_memory)
 
 
 @attrs.frozen(kw_only=True)
 class JournalSettings:
-    """``[journal]``: where records go, and when they are forced to the disk."""
+    """``[journal]``: where records go, and when they are forced to the disk.
+
+    Args:
+        dir: where the segments are; relative to the folder of the config, as its default is.
+        fsync: when what was written is forced to the disk.
+        segment_bytes: how long a segment becomes before the next one is begun.
+    """
 
     dir: Path = Path("var/journal")
     fsync: Literal["every second", "every record", "never"] = "every second"
-    segment_bytes: Size = attrs.field(default=Size(256 * 1024 * 1024), validator=_positive)
+    segment_bytes: Size = attrs.field(default=Size(256 * 1024 * 1024), validator=is_positive)
 
 
 @attrs.frozen(kw_only=True)
@@ -102,75 +109,48 @@ class PipelineSettings:
     plugins: tuple[str, ...] = ()
 
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_NOT_TO_SET: Final = frozenset(
-    {"connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"},
-)
-
-
-def _is_agent_url(_owner: object, _attribute: object, value: str) -> None:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        msg = "expected 'http://host:port/path' or 'https://...'"
-    elif parts.username is not None or parts.password is not None:
-        msg = "credentials do not belong into a URL; put them into this agent's headers"
-    elif parts.query or parts.fragment:
-        msg = "expected no query and no fragment"
-    else:
-        return
-    raise ValueError(msg)
-
-
-def _are_headers(_owner: object, _attribute: object, headers: Mapping[str, Secret]) -> None:
-    for name, value in headers.items():
-        if not _TOKEN.fullmatch(name):
-            msg = f"{name!r} is no header name"
-        elif name.lower() in _NOT_TO_SET:
-            msg = f"{name} is the gateway's to set"
-        elif any(character in value.reveal() for character in "\r\n\0"):
-            msg = f"the value of {name} holds a line break or NUL"
-        else:
-            continue
-        raise ValueError(msg)
-
-
 @attrs.frozen(kw_only=True)
 class AgentSettings:
-    """``[agents.<id>]``: a named upstream service, as the config writes it. See ``aiogate.Agent``."""
+    """``[agents.<id>]``: a named upstream service, as the config writes it. See ``aiogate.Agent``.
 
-    url: str = attrs.field(validator=_is_agent_url)
+    ``required_role`` is the one role that lets a principal in; of ``required_roles``, in its place, any one does.
+    """
+
+    url: str = attrs.field(validator=is_upstream_url)
     description: str = ""
-    required_role: str | None = None
-    required_roles: tuple[str, ...] = ()
+    required_role: str | None = attrs.field(default=None, validator=are_roles)
+    required_roles: frozenset[str] | None = attrs.field(default=None, validator=are_roles)
     rate_limit: Rate | None = None
-    concurrency: int | None = attrs.field(default=None, validator=_positive)
+    concurrency: int | None = attrs.field(default=None, validator=at_least(1))
     cost_center: str | None = None
     capabilities: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
-    headers: Mapping[str, Secret] = attrs.field(factory=dict, validator=_are_headers)
-    connect_seconds: float = attrs.field(default=5.0, validator=_positive)
-    first_byte_seconds: float = attrs.field(default=120.0, validator=_positive)
-    max_body: Size | None = attrs.field(default=None, validator=_positive)
+    headers: Mapping[str, Secret] = attrs.field(factory=dict, validator=are_headers, hash=False)
+    connect_seconds: float = attrs.field(default=5.0, validator=is_positive)
+    first_byte_seconds: float = attrs.field(default=120.0, validator=is_positive)
+    max_body: Size | None = attrs.field(default=None, validator=is_positive)
 
-    def __attrs_post_init__(self) -> None:
-        if self.required_role is not None and self.required_roles:
+    @required_roles.validator
+    def _are_given_once(self, _attribute: object, roles: frozenset[str] | None) -> None:
+        if roles is not None and self.required_role is not None:
             msg = "give required_role or required_roles, not both"
             raise ValueError(msg)
 
     def agent(self, agent_id: str) -> Agent:
         """Return the agent that plugins and the proxy see."""
-        roles = (self.required_role,) if self.required_role is not None else self.required_roles
+        one_role = () if self.required_role is None else (self.required_role,)
         same = {
             field.name: getattr(self, field.name)
             for field in attrs.fields(AgentSettings)
             if field.name not in {"url", "required_role", "required_roles"}
         }
-        return Agent(id=agent_id, url=self.url.rstrip("/"), required_roles=frozenset(roles), **same)
+        roles = frozenset(self.required_roles or one_role)
+        return Agent(id=agent_id, url=self.url.rstrip("/"), required_roles=roles, **same)
 
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """A whole config that is in order. ``plugins`` holds each plugin's own ``Config``, by plugin name."""
+    """A whole config that is in order. ``plugins`` holds each plugin's own ``Config`` or None, by name."""
 
     path: Path
     server: ServerSettings

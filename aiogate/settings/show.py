@@ -1,9 +1,14 @@
-"""Settings as plain values, the way a config would write them, with secrets as ``***``."""
+"""Settings as plain values, the way a config would write them, with secrets as ``***``; for ``aiogate config show``.
 
+Knows nothing of TOML or JSON; both can write what it returns, except that JSON knows no ``Decimal``.
+"""
+
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import attrs
 
@@ -12,40 +17,63 @@ from aiogate.settings.model import Settings
 
 __all__ = ["in_force"]
 
+_HIDDEN: Final = "***"
+_CREDENTIAL: Final = re.compile(
+    r"(?:.*[_-])?(?:authorization|cookie|credentials?|passwd|password|pepper|secrets?|token|(?:api|private)[_-]?key|sha256)",
+    re.IGNORECASE,
+)
+_USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+
 
 def in_force(settings: Settings) -> dict[str, Any]:
     """Return what is in force, defaults included; what is not set is left out."""
+    folder = settings.path.absolute().parent
     sections = ("server", "admin", "state", "journal", "pipeline")
-    plain = {name: _plain(getattr(settings, name)) for name in sections}
+    plain = {name: _plain(getattr(settings, name), folder) for name in sections}
     plain["state"]["url"] = settings.state.url.reveal().partition("://")[0] + "://"
-    plain["agents"] = {agent_id: _agent(agent) for agent_id, agent in settings.agents.items()}
-    plain["plugins"] = {name: _plain(config) for name, config in settings.plugins.items() if config is not None}
+    plain["agents"] = {agent_id: _agent(agent, folder) for agent_id, agent in settings.agents.items()}
+    plain["plugins"] = {name: _plain(config, folder) for name, config in settings.plugins.items() if config is not None}
     return plain
 
 
-def _agent(agent: object) -> dict[str, Any]:
-    plain: dict[str, Any] = _plain(agent)
+def _agent(agent: object, folder: Path) -> dict[str, Any]:
+    plain: dict[str, Any] = _plain(agent, folder)
     plain.pop("id")
     return plain
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401, PLR0911 - one line for each kind of value
-    if isinstance(value, Secret):
-        return repr(value)
+def _plain(value: Any, folder: Path) -> Any:  # noqa: ANN401 - a fact and what a config writes for it
     if attrs.has(type(value)) and _is_section(value):
-        fields = {field.name.lstrip("_"): getattr(value, field.name) for field in attrs.fields(type(value))}
-        return {name: _plain(item) for name, item in fields.items() if item is not None}
+        fields = {field.alias: getattr(value, field.name) for field in attrs.fields(type(value)) if field.init}
+        return _table(fields, folder)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items() if item is not None}
+        return _table(value, folder)
     if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
+        return [_plain(item, folder) for item in value]
     if isinstance(value, (set, frozenset)):
-        return sorted(_plain(item) for item in value)
-    if isinstance(value, (bool, int, float, datetime)):
-        return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if isinstance(value, Decimal):
-        return float(value)
-    return str(value)
+        return sorted(_plain(item, folder) for item in value)
+    return _scalar(value, folder)
+
+
+def _table(fields: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    plain = {name: _plain(item, folder) for name, item in fields.items() if item is not None}
+    return {
+        name: _HIDDEN if isinstance(item, str) and _CREDENTIAL.fullmatch(name) else item for name, item in plain.items()
+    }
+
+
+def _scalar(value: object, folder: Path) -> object:
+    match value:
+        case Secret():
+            return _HIDDEN
+        case bool() | float() | Decimal() | datetime():
+            return value
+        case int():
+            return int(value)  # a Size is written as a number
+        case Path():
+            return str(value.relative_to(folder) if value.is_relative_to(folder) else value)
+        case _:
+            return _USERINFO.sub(_HIDDEN, str(value))
 
 
 def _is_section(value: object) -> bool:

@@ -1,281 +1,190 @@
 """Plain TOML values to typed facts, strictly: nothing is converted in silence, and every problem is found.
 
-By cattrs; this module says what each type takes and turns cattrs' exception groups into problems with paths.
+cattrs chooses the hook for a type; the hooks here are for what holds other values. Knows nothing of what the classes
+are for: the settings of plugins go the same way.
 """
 
 import re
-import types
-from collections.abc import Callable, Iterator
-from datetime import datetime
-from decimal import Decimal
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 import attrs
 from cattrs import Converter
-from cattrs.errors import (
-    AttributeValidationNote,
-    BaseValidationError,
-    ClassValidationError,
-    ForbiddenExtraKeysError,
-    IterableValidationNote,
-)
 
-from aiogate.claims import Rate
 from aiogate.errors import Problem
 from aiogate.exchange import Secret
+from aiogate.settings.faults import Fault, Faults, MismatchError, dotted, fail, refuse, refuse_kind, unknown
 from aiogate.settings.interpolate import Interpolated
-from aiogate.settings.model import Address, Size
+from aiogate.settings.scalars import SCALARS, one_of
 
 __all__ = ["Structurer"]
 
 T = TypeVar("T")
-_Values = str | tuple[str, ...]
-_SIZE: Final = re.compile(r"(?P<number>[0-9]+)\s*(?P<unit>B|KiB|MiB|GiB)")
-_UNITS: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_ADDRESS: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:\s]+)):(?P<port>[0-9]{1,5})")
-_TOML_NAMES: Final = {dict: "a table", list: "an array", str: "a string", bool: "a boolean", int: "a whole number"}
+_ONE_OR_SEVERAL: Final = str | tuple[str, ...]
+_NAMED: Final = re.compile(r"(?P<name>\w+): (?P<rest>.+)", re.DOTALL)
 
 
-class _MismatchError(ValueError):
-    """A value that its type does not take; the message is for the one who wrote the config."""
-
-
-@attrs.define
 class Structurer:
-    """Structures the sections of one config file, relative to its folder."""
+    """Structures the tables of one config file; relative paths, defaults included, start at its folder."""
 
-    folder: Path
-    _converter: Converter = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        converter = self._converter = Converter(forbid_extra_keys=True, detailed_validation=True)
-        for plain, expected in ((str, "a string"), (bool, "true or false")):
-            converter.register_structure_hook(plain, _only(plain, expected))
-        converter.register_structure_hook(int, _integer)
-        converter.register_structure_hook(float, _number(float))
-        converter.register_structure_hook(Decimal, _number(Decimal))
-        converter.register_structure_hook(datetime, _moment)
-        converter.register_structure_hook(Secret, lambda value, _: Secret(str(_text(value, secret=True))))
-        converter.register_structure_hook(Rate, lambda value, _: Rate.parse(_text(value)))
-        converter.register_structure_hook(Size, _size)
-        converter.register_structure_hook(Address, _address)
-        converter.register_structure_hook(Path, lambda value, _: self.folder / _text(value))
-        converter.register_structure_hook_func(_is_literal, _one_of)
-        converter.register_structure_hook_func(lambda kind: kind == _Values, self._one_or_several)
-        converter.register_structure_hook_factory(attrs.has, self._class_hook)
-        for container in (tuple, frozenset):
-            self._guard(container)
+    def __init__(self, folder: Path) -> None:
+        """Say which hook builds what."""
+        self._folder = folder
+        self._secrets = set[str]()
+        self._converter = Converter()
+        scalars = SCALARS | {Secret: self._secret, Path: self._path}
+        for kind, hook in scalars.items():
+            self._converter.register_structure_hook(kind, hook)
+        origins: dict[object, Callable[[Any, Any], Any]] = {
+            Literal: one_of,
+            Mapping: self._mapping,
+            dict: self._mapping,
+            frozenset: self._array,
+            tuple: self._array,
+        }
+        for origin, hook in origins.items():
+            self._converter.register_structure_hook_func(_has_origin(origin), hook)
+        self._converter.register_structure_hook_func(lambda kind: kind == _ONE_OR_SEVERAL, self._one_or_several)
+        self._converter.register_structure_hook_func(attrs.has, self._class)
 
     def structure(self, value: object, kind: type[T], path: str, report: Callable[[Problem], None]) -> T | None:
         """Return ``value`` as ``kind``; reports every problem under ``path`` and returns None when there is one."""
         try:
             return self._converter.structure(value, kind)
-        except BaseValidationError as group:
-            for problem in _problems(group, path):
-                report(problem)
-        except (ValueError, TypeError) as error:
-            report(Problem(path, _sentence(error)))
+        except MismatchError as error:
+            for fault in error.faults:
+                report(Problem(dotted(fault.place, path), fault.message))
         return None
+
+    def hide(self, message: str, value: object) -> str:
+        """Return what foreign code says of ``value`` without the secrets and the interpolated texts in it."""
+        for text in sorted(_texts_in(value), key=len, reverse=True):
+            shown = text.source if isinstance(text, Interpolated) else "***"
+            if text and (isinstance(text, Interpolated) or text in self._secrets):
+                message = message.replace(str(text), shown).replace(str.__repr__(text)[1:-1], shown)
+        return message
+
+    def _secret(self, value: object, _: object) -> Secret:
+        if not isinstance(value, str):
+            fail("expected a string")  # whatever stands here was meant to be secret and is not shown
+        self._secrets.add(str(value))
+        return Secret(str(value))
+
+    def _path(self, value: object, _: object) -> Path:
+        if not isinstance(value, str) or not value or "\0" in value:
+            refuse("a path", value)
+        return self._folder / value
 
     def _one_or_several(self, value: object, _: object) -> object:
         """Return a string as it is; a field of type ``str | tuple[str, ...]`` may also have an array of them."""
         if isinstance(value, str):
             return str(value)
         if not isinstance(value, list):
-            raise _MismatchError(_expected("a string or an array of strings", value))
-        return self._converter.structure(value, tuple[str, ...])
+            refuse_kind("a string or an array of strings", value)
+        return self._array(value, tuple[str, ...])
 
-    def _class_hook(self, cls: type) -> Callable[[Any, type], Any]:
-        """Return what builds ``cls`` from a table; unlike cattrs' own it also runs every field's validator."""
-        attrs.resolve_types(cls)
+    def _array(self, value: object, kind: Any) -> Any:  # noqa: ANN401 - a type and its instance
+        if not isinstance(value, list):
+            refuse_kind("an array", value)
+        faults, items = Faults(), []
+        for index, item in enumerate(value):
+            with faults.at(index):
+                items.append(self._converter.structure(item, get_args(kind)[0]))
+        faults.raise_any()
+        return get_origin(kind)(items)
 
-        def structure(value: Any, _: type) -> Any:  # noqa: ANN401 - cattrs' own signature
-            if not isinstance(value, dict):
-                raise _MismatchError(_expected("a table", value))
-            found, errors = self._fields(cls, value)
-            errors += _invalid(cls, found)
-            if unknown := set(value) - {field.name for field in attrs.fields(cls)}:
-                errors.append(ForbiddenExtraKeysError("", cls, unknown))
-            if errors:
-                raise ClassValidationError(cls.__name__, errors, cls)
+    def _mapping(self, value: object, kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a type
+        if not isinstance(value, dict):
+            refuse_kind("a table", value)
+        faults, items = Faults(), {}
+        for key, item in value.items():
+            with faults.at(key):
+                items[key] = self._converter.structure(item, get_args(kind)[1])
+        faults.raise_any()
+        return items
+
+    def _class(self, value: object, cls: Any) -> Any:  # noqa: ANN401 - a class and its instance
+        """Build a class from a table; the validators of all fields run, where its constructor stops at the first."""
+        if not isinstance(value, dict):
+            refuse_kind("a table", value)
+        fields = {field.alias: field for field in attrs.fields(attrs.resolve_types(cls)) if field.init}
+        faults, found, draft = Faults(), dict[str, Any](), object.__new__(cls)
+        for name in value:
+            if name not in fields:
+                faults.add(name, unknown(name, fields))
+        for name, field in fields.items():
+            with faults.at(name):
+                self._fill(draft, field, value, found)
+        for name, field in fields.items():
+            if name in found and field.validator is not None:
+                with faults.at(name), self._foreign(name, value.get(name)), suppress(AttributeError):
+                    # AttributeError: it looks at a field that has a fault already; else the constructor asks it again
+                    field.validator(draft, field, getattr(draft, field.name))
+        faults.raise_any()
+        try:
             return cls(**found)
+        except (ValueError, TypeError) as error:
+            raise MismatchError(_placed(self._said(error, value), fields)) from None
 
-        return structure
+    def _fill(self, draft: object, field: Any, table: dict[str, Any], found: dict[str, Any]) -> None:  # noqa: ANN401
+        """Give the draft its value of a field, and ``found`` what the constructor has to be told."""
+        if field.alias in table:
+            found[field.alias] = self._converter.structure(table[field.alias], field.type)
+        elif field.default is attrs.NOTHING:
+            fail("is required")
+        elif isinstance(field.default, Path):
+            found[field.alias] = self._folder / field.default
+        convert = field.converter if callable(field.converter) else _same
+        with self._foreign(field.alias, table.get(field.alias)):
+            if field.alias in found:
+                object.__setattr__(draft, field.name, convert(found[field.alias]))
+            elif not hasattr(field.default, "factory"):
+                object.__setattr__(draft, field.name, convert(field.default))
 
-    def _fields(self, cls: type, table: dict[str, Any]) -> tuple[dict[str, Any], list[Exception]]:
-        found: dict[str, Any] = {}
-        errors: list[Exception] = []
-        for field in attrs.fields(cls):
-            if field.name not in table:
-                if field.default is attrs.NOTHING:
-                    errors.append(_at(field, KeyError(field.name)))
-                continue
-            try:
-                found[field.name] = self._converter.structure(table[field.name], field.type)
-            except (ValueError, TypeError, BaseValidationError) as error:
-                errors.append(_at(field, error))
-        return found, errors
+    @contextmanager
+    def _foreign(self, name: str, value: object) -> Iterator[None]:
+        """Turn what a class says of ``value``, its field ``name``, into faults."""
+        try:
+            yield
+        except (ValueError, TypeError) as error:
+            said = self._said(error, value)
+            raise MismatchError(Fault(one.place, one.message.removeprefix(f"{name}: ")) for one in said) from None
 
-    def _guard(self, container: type) -> None:
-        """Let only arrays become tuples and sets: a string is no array of letters."""
-        converter = self._converter
-
-        def is_container(kind: Any) -> bool:  # noqa: ANN401 - any annotation
-            return bool(get_origin(kind) is container)
-
-        def factory(kind: Any) -> Callable[[Any, Any], Any]:  # noqa: ANN401 - cattrs' own signature
-            items: Any = types.GenericAlias(list, (get_args(kind) or (Any,))[0])
-            inner: Callable[[Any, Any], list[Any]] = converter.get_structure_hook(items)
-
-            def structure(value: Any, _: Any) -> Any:  # noqa: ANN401 - cattrs' own signature
-                if not isinstance(value, list):
-                    raise _MismatchError(_expected("an array", value))
-                return container(inner(value, items))
-
-            return structure
-
-        converter.register_structure_hook_factory(is_container, factory)
+    def _said(self, error: Exception, value: object) -> tuple[Fault, ...]:
+        """Return what a class says of ``value``; attrs' validators put more behind the sentence, which stays there."""
+        if isinstance(error, MismatchError):
+            return error.faults
+        message = str(error.args[0]) if error.args else type(error).__name__
+        return (Fault((), self.hide(message, value)),)
 
 
-def _at(field: "attrs.Attribute[Any]", error: Exception) -> Exception:
-    error.add_note(AttributeValidationNote("", field.name, field.type))
-    return error
+def _placed(faults: tuple[Fault, ...], fields: Mapping[str, object]) -> list[Fault]:
+    """Move the name of a field from the start of a message to where the fault is."""
+    placed = []
+    for fault in faults:
+        named = None if fault.place else _NAMED.fullmatch(fault.message)
+        known = named is not None and named["name"] in fields
+        placed.append(Fault((named["name"],), named["rest"]) if named and known else fault)
+    return placed
 
 
-def _invalid(cls: type, found: dict[str, Any]) -> list[Exception]:
-    """Run the validators of the fields that are there, on an instance that has just those."""
-    partial: Any = object.__new__(cls)
-    for name, value in found.items():
-        object.__setattr__(partial, name, value)
-    errors: list[Exception] = []
-    for field in attrs.fields(cls):
-        if field.name in found and field.validator is not None:
-            try:
-                field.validator(partial, field, found[field.name])
-            except AttributeError:
-                continue  # it looks at a field that is missing or wrong, which is a problem already
-            except (ValueError, TypeError) as error:
-                errors.append(_at(field, error))
-    return errors
+def _has_origin(origin: object) -> Callable[[Any], bool]:
+    return lambda kind: get_origin(kind) is origin
 
 
-def _is_literal(kind: Any) -> bool:  # noqa: ANN401 - any annotation
-    return bool(get_origin(kind) is Literal)
-
-
-def _expected(what: str, value: object) -> str:
-    return f"expected {what}, got {_quoted(value)}"
-
-
-def _quoted(value: object) -> str:
-    """Return what an error may show of a value: never what came out of the environment or a file."""
-    if isinstance(value, Interpolated):
-        return repr(value.source)
-    if isinstance(value, (dict, list)):
-        return _TOML_NAMES[type(value)]
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(value) if isinstance(value, str) else str(value)
-
-
-def _text(value: object, *, secret: bool = False) -> str:
-    if not isinstance(value, str):
-        raise _MismatchError("expected a string" if secret else _expected("a string", value))
+def _same(value: T) -> T:
     return value
 
 
-def _only(kind: type, expected: str) -> Callable[[Any, Any], Any]:
-    def structure(value: Any, _: Any) -> Any:  # noqa: ANN401 - cattrs' own signature
-        if not isinstance(value, kind):
-            raise _MismatchError(_expected(expected, value))
-        return str(value) if kind is str else value
-
-    return structure
-
-
-def _integer(value: object, _: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise _MismatchError(_expected("a whole number", value))
-    return value
-
-
-def _number(kind: type) -> Callable[[Any, Any], Any]:
-    def structure(value: Any, _: Any) -> Any:  # noqa: ANN401 - cattrs' own signature
-        if not isinstance(value, (int, Decimal, float)) or isinstance(value, bool):
-            raise _MismatchError(_expected("a number", value))
-        if not Decimal(value).is_finite():
-            raise _MismatchError(_expected("a finite number", value))
-        return kind(value)
-
-    return structure
-
-
-def _moment(value: object, _: object) -> datetime:
-    if not isinstance(value, datetime):
-        raise _MismatchError(_expected("a date and time such as 2027-01-31T00:00:00Z", value))
-    if value.tzinfo is None:
-        msg = f"expected a time zone, such as {value.isoformat()}Z"
-        raise _MismatchError(msg)
-    return value
-
-
-def _size(value: object, _: object) -> Size:
-    if isinstance(value, str):
-        match = _SIZE.fullmatch(value.strip())
-        if match is None:
-            raise _MismatchError(_expected("a size such as 1048576, '64KiB', '100MiB' or '1GiB'", value))
-        return Size(int(match["number"]) * _UNITS[match["unit"]])
-    return Size(_integer(value, None))
-
-
-def _address(value: object, _: object) -> Address:
-    match = _ADDRESS.fullmatch(_text(value))
-    if match is None or int(match["port"]) > 65535:  # noqa: PLR2004 - the last port
-        raise _MismatchError(_expected("'host:port' such as '127.0.0.1:8080' or '[::1]:8080'", value))
-    return Address(match["six"] or match["host"], int(match["port"]))
-
-
-def _one_of(value: object, kind: object) -> object:
-    choices = get_args(kind)
-    if value not in choices:
-        close = get_close_matches(str(value), [str(choice) for choice in choices], n=1)
-        hint = f"; did you mean {close[0]!r}?" if close and not isinstance(value, Interpolated) else ""
-        raise _MismatchError(_expected("one of " + ", ".join(repr(choice) for choice in choices), value) + hint)
-    return value
-
-
-def _problems(error: BaseException, path: str) -> Iterator[Problem]:
-    """Yield the problems in cattrs' tree of exceptions."""
-    if isinstance(error, BaseValidationError):
-        for inner in error.exceptions:
-            yield from _problems(inner, _deeper(path, inner))
-    elif isinstance(error, ForbiddenExtraKeysError):
-        yield from _unknown_keys(error, path)
-    elif isinstance(error, KeyError):
-        yield Problem(f"{path}.{error.args[0]}" if path else str(error.args[0]), "is required")
-    else:
-        yield Problem(path, _sentence(error))
-
-
-def _deeper(path: str, error: BaseException) -> str:
-    for note in getattr(error, "__notes__", ()):
-        if isinstance(note, AttributeValidationNote) and not isinstance(error, KeyError):
-            return f"{path}.{note.name}" if path else note.name
-        if isinstance(note, IterableValidationNote):
-            return f"{path}[{note.index}]" if isinstance(note.index, int) else f"{path}.{note.index}"
-    return path
-
-
-def _unknown_keys(error: ForbiddenExtraKeysError, path: str) -> Iterator[Problem]:
-    known = [field.name for field in attrs.fields(error.cl)] if attrs.has(error.cl) else []
-    for key in sorted(error.extra_fields):
-        close = get_close_matches(key, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(known) or 'none'}"
-        yield Problem(f"{path}.{key}" if path else key, f"unknown key; {hint}")
-
-
-def _sentence(error: BaseException) -> str:
-    """Return what went wrong in words; attrs' validators put values behind the sentence, which stay there."""
-    return str(error.args[0]) if error.args else type(error).__name__
+def _texts_in(value: object) -> set[str]:
+    match value:
+        case str():
+            return {value}
+        case dict():
+            return set().union(*map(_texts_in, value.values()))
+        case list():
+            return set().union(*map(_texts_in, value))
+        case _:
+            return set()

@@ -85,6 +85,18 @@ async def test_a_completion_has_the_shape_of_openais(client: ClientSession) -> N
         }
 
 
+async def test_parts_of_a_message_that_are_no_text_count_as_nothing(client: ClientSession) -> None:
+    content = [
+        {"type": "image_url", "image_url": {}},
+        {"type": "text", "text": None},
+        5,
+        {"type": "text", "text": "Hi"},
+    ]
+    request = {"messages": [{"role": "assistant"}, {"role": "user", "content": content}]}
+    async with client.post("/v1/chat/completions", json=request) as response:
+        assert (await response.json())["choices"][0]["message"]["content"] == "You said: Hi"
+
+
 @pytest.mark.parametrize("options", [None, {}, {"include_usage": False}])
 async def test_a_streamed_completion_says_its_usage_only_when_asked(client: ClientSession, options: Any) -> None:
     request = {"messages": [{"role": "user", "content": "Hi"}], "stream": True, "stream_options": options}
@@ -255,5 +267,5 @@ def test_a_loopback_address_is_taken(listen: str) -> None:
     "listen", ["", "8099", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "0.0.0.0:80", "demo:80"]
 )
 def test_any_other_address_is_refused(listen: str) -> None:
-    with pytest.raises(ValueError, match="listen: expected a loopback address and a port"):
+    with pytest.raises(ValueError, match="expected a loopback address and a port"):
         DemoConfig(listen=listen)

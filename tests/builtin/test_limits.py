@@ -95,7 +95,7 @@ def test_a_limit_without_per_has_one_counter_for_all() -> None:
     "per, different, same",
     [
         ("principal", {"principal": BOB}, {"agent": "search"}),
-        ("department", {"principal": BOB}, {"principal": Principal(id="carol", department="data")}),
+        ("department", {"principal": BOB}, {"principal": Principal(id="another", department="data")}),
         ("agent", {"agent": "search"}, {"principal": BOB}),
         ("key", {"principal": BOB}, {"principal": Principal(id="x", key_id="k-alice")}),
         ("client_address", {"client_address": "10.0.0.7"}, {"principal": BOB}),
@@ -135,7 +135,7 @@ def test_per_role_claims_only_for_roles_that_match() -> None:
     "match",
     [
         {"principal": "alice"},
-        {"principal": ["bob", "alice"]},
+        {"principal": ["somebody", "alice"]},
         {"role": "analyst"},
         {"department": "data"},
         {"agent": ["support"]},

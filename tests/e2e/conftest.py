@@ -126,7 +126,8 @@ def run_app() -> RunApp:
     async def run(make_app: Callable[[str], Any]) -> AsyncIterator[str]:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             address = "{}:{}".format(*listener.getsockname())
-            server = uvicorn.Server(uvicorn.Config(make_app(address), log_config=None, ws="none"))
+            settings = uvicorn.Config(make_app(address), log_config=None, ws="none", timeout_graceful_shutdown=1)
+            server = uvicorn.Server(settings)
             serving = asyncio.create_task(server.serve([listener]))
             while not (server.started or serving.done()):
                 await asyncio.sleep(0)

@@ -42,7 +42,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 @pytest.fixture
 def segment(tmp_path: Path) -> Iterator[Callable[[], int]]:
-    fds = []
+    fds: list[int] = []
 
     def opened() -> int:
         fds.append(os.open(tmp_path / f"{len(fds)}.jsonl", os.O_CREAT | os.O_WRONLY, 0o600))

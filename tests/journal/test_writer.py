@@ -2,6 +2,7 @@
 
 import json
 import os
+import queue
 import signal
 import stat
 import subprocess
@@ -23,6 +24,7 @@ from tests.journal.segments import a_record, lines, numbers
 
 NOON = 1767268800.0
 DAY_SECONDS = 86400
+WAIT_SECONDS = 10.0
 
 
 class Wall:
@@ -201,6 +203,18 @@ def test_every_second_the_disk_is_forced_in_another_thread(
     journal.close()
     assert forced.keys() == {path.stat().st_ino for path in (tmp_path / "journal").iterdir()}
     assert threading.main_thread() not in set.union(*forced.values())
+
+
+def test_each_record_is_forced_not_only_the_first(
+    make: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced: queue.SimpleQueue[int] = queue.SimpleQueue()
+    monkeypatch.setattr(disk_sync, "fdatasync", forced.put)
+    journal = make()
+    for number in range(2):
+        journal.append(lines(a_record(number)))
+        forced.get(timeout=WAIT_SECONDS)
+    assert forced.empty()
 
 
 def python(code: str, directory: Path, **options: Any) -> subprocess.Popen[bytes]:

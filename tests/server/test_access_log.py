@@ -110,18 +110,26 @@ def test_a_reader_that_is_too_slow_loses_lines_and_is_told_how_many(pipe: Pipe) 
     log = AccessLog("json", pipe.writer)
     for number in range(count):
         log.write(a_line(number))
-    output: list[bytes] = []
-    reader = threading.Thread(target=lambda: output.extend(pipe.reader))
+    records: list[dict[str, Any]] = []
+    told = threading.Event()
+
+    def read() -> None:
+        for line in pipe.reader:
+            records.append(orjson.loads(line))
+            if "dropped" in records[-1]:
+                told.set()
+
+    reader = threading.Thread(target=read)
     reader.start()
+    assert told.wait(WAIT_SECONDS)
+    log.write(a_line(count))
     log.close()
     pipe.writer.close()
     reader.join(WAIT_SECONDS)
-    lines = [orjson.loads(line) for line in output]
-    numbers = [line["n"] for line in lines if "n" in line]
-    dropped = [line["dropped"] for line in lines if "dropped" in line]
+    numbers = [record["n"] for record in records if "n" in record]
     assert numbers == sorted(numbers)
-    assert dropped
-    assert len(numbers) + sum(dropped) == count
+    assert numbers[-1] == count
+    assert len(numbers) + sum(record.get("dropped", 0) for record in records) == count + 1
 
 
 def test_people_are_told_of_dropped_lines_too() -> None:
@@ -164,6 +172,7 @@ def test_a_stdout_that_was_closed_turns_it_off_with_one_warning(pipe: Pipe, capl
     for number in range(10):
         log.write(a_line(number))
     log.close()
+    assert not log._waiting
     assert [record.getMessage() for record in caplog.records] == [
         "the access log is off, stdout takes no more: [Errno 32] Broken pipe"
     ]

@@ -128,13 +128,13 @@ def test_a_line_that_is_too_long_is_skipped_and_the_next_one_is_read(
 
 
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
-@pytest.mark.parametrize("step", [65_536, 10_000_000])
+@pytest.mark.parametrize("step", [65_536, MAX_LINE_BYTES + 2, 10_000_000])
 def test_the_longest_line_that_may_be_is_read(step: int, bom: bytes) -> None:
     head = b'data: "usage"'
     line = head + b"x" * (MAX_LINE_BYTES - len(head))
-    stream = bom + line + b"\n\n" + line + b"x\n\n"
+    stream = bom + line + b"\n\n" + line + b"\n\n" + line + b"x\n\n"
     chunks = [stream[n : n + step] for n in range(0, len(stream), step)]
-    assert payloads(Events(), chunks) == [line[6:]]
+    assert payloads(Events(), chunks) == [line[6:]] * 2
 
 
 def test_the_lines_of_one_event_are_kept_up_to_the_same_limit() -> None:
@@ -142,6 +142,13 @@ def test_the_lines_of_one_event_are_kept_up_to_the_same_limit() -> None:
     found = payloads(Events(), [half, half, half, b'data: "usage"\n\n', b"data: " + SPEAKS + b"\n\n"])
     assert [len(payload) < MAX_LINE_BYTES for payload in found] == [True, True]
     assert found[-1] == SPEAKS
+
+
+def test_of_a_line_without_end_no_more_is_kept_than_shows_that_it_is_too_long() -> None:
+    events = Events()
+    for _ in range(50):
+        assert not events.feed(b"x" * 65_536)
+    assert MAX_LINE_BYTES < len(events._lines._open) < MAX_LINE_BYTES + 10
 
 
 def test_a_long_line_in_tiny_chunks_costs_no_more_than_its_bytes() -> None:

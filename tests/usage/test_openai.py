@@ -116,9 +116,14 @@ def test_figures_of_any_kind_raise_nothing(figures: dict[str, Any], model: Any) 
 
 
 def test_the_last_usage_that_is_not_null_wins() -> None:
-    events = [{"usage": {"prompt_tokens": tokens}} for tokens in (1, 2)] + [{"usage": None}]
+    events = [{"usage": {"prompt_tokens": 1}}, {"usage": {"prompt_tokens": 2}}, {"usage": None}]
     stream = b"".join(b"data: %b\n\n" % orjson.dumps(event) for event in events)
     assert read(StreamReader(Events()), stream).input_tokens == 2
+
+
+@pytest.mark.parametrize("later", [b'data: {"usage":{}}\n\n', b'data: {"usage":', b'data: "usage"\n\n'])
+def test_what_is_no_usage_leaves_an_earlier_one_in_force(later: bytes) -> None:
+    assert read(StreamReader(Events()), b'data: {"usage":{"prompt_tokens":2}}\n\n', later).input_tokens == 2
 
 
 @pytest.mark.parametrize("kind", ["response.completed", "response.incomplete", "response.failed"])

@@ -32,6 +32,16 @@ def test_cached_and_reasoning_tokens_cost_as_the_others_where_they_have_no_price
     assert cost_nanousd(usage, PRICE) == 100 * 150 + 10 * 600
 
 
+def test_a_class_may_be_free() -> None:
+    price = Price(input_nanousd_per_million=1_000_000, cached_input_nanousd_per_million=0, output_nanousd_per_million=0)
+    assert cost_nanousd(measured(input_tokens=5, cached_input_tokens=4), price) == 1
+
+
+def test_a_usage_that_contradicts_itself_gives_nobody_money() -> None:
+    price = Price(input_nanousd_per_million=1_000_000, cached_input_nanousd_per_million=0)
+    assert cost_nanousd(measured(input_tokens=1, cached_input_tokens=5), price) == 0
+
+
 def test_a_call_costs_its_fee_on_top_of_the_tokens() -> None:
     price = Price(input_nanousd_per_million=1_000_000, output_nanousd_per_million=0, per_call_nanousd=7)
     assert cost_nanousd(measured(input_tokens=3), price) == 10

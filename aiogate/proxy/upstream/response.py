@@ -1,0 +1,104 @@
+"""An agent's response: its head at once, its body as it arrives.
+
+Fed by the connection, read by the relay; holds what has arrived in between, which back-pressure keeps small.
+"""
+
+import asyncio
+from typing import Final, Protocol
+
+from multidict import CIMultiDict
+
+from aiogate.errors import UpstreamError
+
+__all__ = ["Flow", "Response"]
+
+_HIGH_WATER_BYTES: Final = 65536
+
+
+class Flow(Protocol):
+    """What a response needs of the connection that it comes from."""
+
+    def pause(self) -> None:
+        """Stop reading from the agent."""
+        ...
+
+    def resume(self) -> None:
+        """Go on reading."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
+
+
+class Response:
+    """One response to one request.
+
+    ``complete`` tells that the whole body has arrived. ``headers`` are as the agent sent them, repeated ones too.
+    """
+
+    __slots__ = ("_chunks", "_error", "_flow", "_size", "_waiter", "complete", "headers", "reason", "status")
+
+    def __init__(self, flow: Flow) -> None:
+        self.status = 0
+        self.reason = ""
+        self.headers: CIMultiDict[str] = CIMultiDict()
+        self.complete = False
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._error: UpstreamError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._flow = flow
+
+    def take(self) -> bytes:
+        """Return what has arrived and not been taken yet, or ``b""``."""
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        taken = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        if self._size > _HIGH_WATER_BYTES and not self.complete:
+            self._flow.resume()
+        self._size = 0
+        return taken
+
+    async def chunk(self) -> bytes:
+        """Return what has arrived, waiting until there is something; ``b""`` is the end.
+
+        Raises ``UpstreamError`` when the agent broke off, after everything that came before has been taken.
+        """
+        while not self._chunks:
+            if self._error is not None:
+                raise self._error
+            if self.complete:
+                return b""
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return self.take()
+
+    def feed(self, chunk: bytes) -> None:
+        """Take a piece of the body from the connection."""
+        before = self._size
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self._size > _HIGH_WATER_BYTES >= before:
+            self._flow.pause()
+
+    def close(self) -> None:
+        """Let go of the connection; one whose response has not ended is closed."""
+        if not self.complete and self._error is None:
+            self._flow.abort()
+
+    def fail(self, error: UpstreamError) -> None:
+        """Tell the reader that there will be no more, and why."""
+        if not self.complete and self._error is None:
+            self._error = error
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the reader see what has changed; the connection calls it once for all that one read brought."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

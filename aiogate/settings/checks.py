@@ -1,0 +1,124 @@
+"""What single values of a config have to be; validators for ``model.py``.
+
+Knows nothing of files or of the rest of the config. No message here quotes a URL that may hold a credential.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+from typing import Any, Final, NoReturn
+from urllib.parse import SplitResult, urlsplit
+
+from aiogate.exchange import Secret
+from aiogate.settings.faults import Faults, fail
+
+__all__ = ["are_headers", "are_roles", "at_least", "is_loopback", "is_memory", "is_positive", "is_upstream_url"]
+
+Check = Callable[[Any, Any, Any], None]
+
+_URL: Final = "expected a URL such as 'http://support-agent:8001' or 'https://...'"
+_VISIBLE: Final = re.compile(r"[!-~]*")
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_NOT_IN_A_VALUE: Final = re.compile(r"[\r\n\0]")  # RFC 9110 section 5.5
+_NOT_TO_SET: Final = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+def at_least(least: int) -> Check:
+    """Return the check that a number, if there is one, is not below ``least``."""
+
+    def check(_owner: object, _attribute: object, value: float | None) -> None:
+        if value is not None and value < least:
+            _refuse(f"expected {least} or more, got {value}")
+
+    return check
+
+
+def is_positive(_owner: object, _attribute: object, value: Any) -> None:  # noqa: ANN401 - a number or None
+    """Check that a number, if there is one, is above 0."""
+    if value is not None and value <= 0:
+        _refuse(f"expected more than 0, got {value}")
+
+
+def is_loopback(_owner: object, _attribute: object, value: Any) -> None:  # noqa: ANN401 - model.py's Address
+    """Check that an address cannot be reached from other machines."""
+    try:
+        reachable = not ip_address(value.host).is_loopback
+    except ValueError:
+        reachable = value.host != "localhost"
+    if reachable:
+        _refuse(f"must be on loopback in this version, such as 127.0.0.1:9090, got '{value}'")
+
+
+def is_memory(_owner: object, _attribute: object, value: Secret) -> None:
+    """Check that a state is one that there is; its URL may hold a password and is not shown."""
+    if value.reveal() != "memory://":
+        _refuse("only memory:// is available in this version")
+
+
+def are_roles(_owner: object, _attribute: object, value: Any) -> None:  # noqa: ANN401 - a role, several or None
+    """Check that roles are named: an empty list or name would let everybody or nobody in by accident."""
+    if value is None:
+        return
+    if not value or "" in ({value} if isinstance(value, str) else value):
+        _refuse("expected the name of a role; leave the key out to let everybody in")
+
+
+def is_upstream_url(_owner: object, _attribute: object, value: str) -> None:
+    """Check that a URL names an upstream to whose path the path of a request can be appended."""
+    parts = _split(value)
+    if "@" in parts.netloc:
+        _refuse("credentials do not belong into a URL; put credentials into headers")
+    if "?" in value or "#" in value:
+        _refuse("expected no query and no fragment")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not _VISIBLE.fullmatch(value):
+        _refuse(_URL if "@" in value else f"{_URL}, got {value!r}")
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # checked when it is read
+    except ValueError:
+        _refuse(f"{_URL}; its host or its port is none")
+    return parts
+
+
+def are_headers(_owner: object, _attribute: object, value: Mapping[str, Secret]) -> None:
+    """Check that headers can be put into a request; each one that cannot is a fault of its own."""
+    faults = Faults()
+    seen = set[str]()
+    for name, secret in value.items():
+        with faults.at(name):
+            _check_header(name.lower(), secret, seen)
+    faults.raise_any()
+
+
+def _check_header(name: str, secret: Secret, seen: set[str]) -> None:
+    if not _TOKEN.fullmatch(name):
+        fail("is no name of a header")
+    if name in _NOT_TO_SET:
+        fail("is the gateway's to set")
+    if name in seen:
+        fail("is there twice; upper and lower case are the same")
+    if _NOT_IN_A_VALUE.search(secret.reveal()):
+        fail("expected a value without line breaks and NUL")
+    seen.add(name)
+
+
+def _refuse(msg: str) -> NoReturn:
+    raise ValueError(msg)

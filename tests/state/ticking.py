@@ -1,0 +1,24 @@
+"""A clock that stands still until a test moves it, and the claims that tests of counters make."""
+
+import attrs
+
+from aiogate.claims import Claim, Counted
+from aiogate.exchange import Clock
+
+
+@attrs.define
+class Ticking:
+    """Seconds that pass when a test says so; eighths of them add up exactly."""
+
+    now: float = 1000.0
+
+    def clock(self) -> Clock:
+        return Clock(monotonic=lambda: self.now)
+
+
+def a_window(counter: str = "requests", limit: int = 3, seconds: float = 60.0, amount: int = 1) -> Claim:
+    return Claim(counter, counter, Counted.WINDOW, limit, seconds, amount)
+
+
+def a_lease(counter: str = "streams", limit: int = 2, amount: int = 1) -> Claim:
+    return Claim(counter, counter, Counted.LEASE, limit, 3600.0, amount)
