@@ -13,4 +13,5 @@ def no_blocking_calls() -> Iterator[BlockBuster]:
             # a config is read before anything is served; the journal's one write(2) is synchronous by design
             function.can_block_in("aiogate/testing.py", {"running_gateway", "records"})
             function.can_block_in("aiogate/journal/writer.py", {"open", "append", "close"})
+            function.can_block_in("aiogate/server/access_log.py", {"close"})
         yield guard

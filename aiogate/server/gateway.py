@@ -162,6 +162,7 @@ class Gateway:
         """Serve one request of the public listener."""
         raw = request.raw_path
         answer = Answer(request)
+        answer.keep_alive = answer.keep_alive and not self.house.stopping
         probe = raw.partition("?")[0]
         if probe in {"/livez", "/readyz", "/healthz"}:
             await self._probe(answer, probe)

@@ -68,8 +68,9 @@ class Walk:
         except JournalError:
             await self._without_record()
         except ConnectionError:
-            await self._conclude(Outcome.CLIENT_GONE)
             self.answer.abort()
+            await self._depart()
+            return self.answer
         except Exception:  # noqa: BLE001 - the border of one exchange: a fault of ours is one refused exchange, logged
             _log.exception("exchange %s failed", self.exchange.id)
             await self._give_up()
@@ -212,8 +213,8 @@ class Walk:
             await self.house.state.settle(exchange.grant)
         self.house.metrics.ended(exchange)
         line = encode(exchange)
-        self.house.access_log.write(line)
         self.house.journal.append(line)
+        self.house.access_log.write(line)
 
     async def _cut(self, agent: Agent, error: Exception) -> None:
         """End an answer that the agent broke off: a 502 where nothing has left yet, an aborted connection otherwise."""

@@ -1,0 +1,67 @@
+"""``aiogate check``: every problem at once, for people and for scripts."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+
+from aiogate.cli import _aiogate
+
+IN_ORDER = 'server.anonymous = true\n[agents.support]\nurl = "http://support-agent:8001"\n'
+
+
+def check(*args: object, env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(_aiogate, ["check", *map(str, args)], env=env)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "gateway.toml"
+    path.write_text(IN_ORDER)
+    return path
+
+
+def test_a_config_in_order_is_said_to_be(file: Path) -> None:
+    result = check(file)
+    assert (result.exit_code, result.output) == (0, f"{file}: in order (1 agent, 0 plugins)\n")
+
+
+def test_the_config_that_is_shipped_is_in_order() -> None:
+    shipped = Path(__file__).parents[2] / "conf/gateway.toml"
+    assert check(shipped).output == f"{shipped}: in order (2 agents, 5 plugins)\n"
+
+
+def test_the_environment_may_name_the_config(file: Path) -> None:
+    assert check(env={"AIOGATE_CONFIG": str(file)}).exit_code == 0
+
+
+def test_problems_go_to_stderr(file: Path) -> None:
+    file.write_text(IN_ORDER + 'concurrency = 0\npipeline.plugins = ["limts"]\n')
+    result = check(file)
+    assert (result.exit_code, result.stdout) == (78, "")
+    assert result.stderr.startswith(f"aiogate: {file}: 3 problems\n  agents.support.concurrency: ")
+
+
+def test_a_plugin_that_is_misspelled_comes_with_its_neighbour(file: Path) -> None:
+    file.write_text('pipeline.plugins = ["limts"]\n' + IN_ORDER)
+    assert "pipeline.plugins[0]: plugin 'limts': not installed; did you mean 'limits'? (line 1)" in check(file).stderr
+
+
+def test_scripts_get_problems_as_json(file: Path) -> None:
+    file.write_text(IN_ORDER + "x = 1\n")
+    result = check(file, "--json")
+    [problem] = orjson.loads(result.stdout)["problems"]
+    assert (result.exit_code, result.stderr) == (78, "")
+    assert (problem["path"], problem["line"]) == ("agents.support.x", 4)
+
+
+def test_scripts_get_an_empty_list_of_a_config_in_order(file: Path) -> None:
+    result = check(file, "--json")
+    assert (result.exit_code, orjson.loads(result.stdout)) == (0, {"file": str(file), "problems": []})
+
+
+def test_a_file_that_is_not_there_is_one_problem(tmp_path: Path) -> None:
+    result = check(tmp_path / "none.toml")
+    assert result.exit_code == 78
+    assert result.stderr == f"aiogate: {tmp_path}/none.toml: 1 problem\n  cannot be read: No such file or directory\n"
