@@ -42,6 +42,7 @@ class Structurer:
             Mapping: self._mapping,
             dict: self._mapping,
             frozenset: self._array,
+            list: self._array,
             tuple: self._array,
         }
         for origin, hook in origins.items():
@@ -88,10 +89,14 @@ class Structurer:
     def _array(self, value: object, kind: Any) -> Any:  # noqa: ANN401 - a type and its instance
         if not isinstance(value, list):
             refuse_kind("an array", value)
+        item_kind, *others = get_args(kind)
+        if others not in ([], [...]):
+            msg = f"{kind} is not supported in a Config; items of an array are all of one type"
+            raise NotImplementedError(msg)
         faults, items = Faults(), []
         for index, item in enumerate(value):
             with faults.at(index):
-                items.append(self._converter.structure(item, get_args(kind)[0]))
+                items.append(self._converter.structure(item, item_kind))
         faults.raise_any()
         return get_origin(kind)(items)
 

@@ -11,14 +11,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import attrs
-
 from tests.bench.framing import BenchError, Message
 from tests.bench.ticker import Ticker
 
 __all__ = ["ClosedLoop", "closed_loop", "open_loop"]
 
-_ANSWER_SECONDS = 20.0
+_ANSWER_SECONDS = 10.0
 
 
 class Line(asyncio.Protocol):
@@ -97,40 +95,54 @@ async def _pool(port: int, request: bytes, connections: int, answered: Callable[
         await pool.close()
 
 
-@attrs.define(eq=False)
 class ClosedLoop:
     """As many calls as there are lines, all the time: each answer sends the next call."""
 
-    answers: int = 0
-    _goal: int = -1
-    _reached: asyncio.Future[None] | None = None
-    _pool: Pool | None = None
+    def __init__(self) -> None:
+        self.answers = 0
+        self._pool: Pool
+        self._goal = -1
+        self._reached: asyncio.Future[None] | None = None
+        self._open = 0
+        self._stopping = False
+
+    def start(self, pool: Pool) -> None:
+        """Send the first call on every line."""
+        self._pool = pool
+        self._open = len(pool.lines)
+        for line in pool.lines:
+            line.send(0)
 
     def answered(self, line: Line) -> None:
         """Count an answer and send the next call."""
         self.answers += 1
         if self.answers == self._goal and self._reached is not None:
             self._reached.set_result(None)
-        line.send(0)
-
-    def start(self, pool: Pool) -> None:
-        """Send the first call on every line."""
-        self._pool = pool
-        for line in pool.lines:
+        if self._stopping:
+            self._open -= 1
+        else:
             line.send(0)
 
     async def run(self, seconds: float) -> None:
         """Go on for so long."""
-        assert self._pool is not None
         await self._pool.wait(seconds)
 
     async def run_calls(self, calls: int, *, within_seconds: float) -> None:
         """Go on until so many more calls have been answered."""
-        assert self._pool is not None
         self._goal = self.answers + calls
         self._reached = asyncio.get_running_loop().create_future()
         if not await self._pool.wait(within_seconds, until=self._reached):
             msg = f"{calls} calls were not answered within {within_seconds:g} s"
+            raise BenchError(msg)
+
+    async def stop(self) -> None:
+        """Send no more; raises BenchError when a call is never answered, which the others would have hidden."""
+        self._stopping = True
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while self._open and time.monotonic() < deadline:
+            await self._pool.wait(0.001)
+        if self._open:
+            msg = f"{self._open} of {len(self._pool.lines)} calls at once had no answer after {_ANSWER_SECONDS:g} s"
             raise BenchError(msg)
 
 
@@ -141,6 +153,7 @@ async def closed_loop(port: int, request: bytes, *, connections: int) -> AsyncIt
     async with _pool(port, request, connections, loop.answered) as pool:
         loop.start(pool)
         yield loop
+        await loop.stop()
 
 
 class OpenLoop:

@@ -225,6 +225,13 @@ def test_exactly_the_headers_that_held_the_key_are_taken_away(headers: Headers, 
     assert list(exchange.request_headers.items()) == left
 
 
+def test_nothing_may_follow_the_longest_key_that_there_is() -> None:
+    key = f"agk_{'x' * 64}_{'5eed' * 16}"
+    keys = plugin(settings(id="x" * 64, sha256=sha256(key)))
+    assert not refused(keys, bearer(key))
+    assert refused(keys, bearer(key + "0"))
+
+
 def test_a_short_text_whose_hash_is_in_the_config_is_no_key() -> None:
     assert refused(plugin(settings(sha256=sha256("agk_k-alice_test"))), bearer("agk_k-alice_test"))
 

@@ -26,6 +26,7 @@ def test_an_agent_without_required_roles_is_open_to_everybody() -> None:
 
 def test_an_agent_whose_roles_the_principal_lacks_is_ruled_out() -> None:
     assert walked(ANALYTICS, OPEN, SUPPORT, roles=frozenset({"agent_user"})).candidates == [OPEN, SUPPORT]
+    assert walked(ANALYTICS, SUPPORT, OPEN, roles=frozenset()).candidates == [OPEN]
 
 
 def test_a_caller_whom_nobody_has_authenticated_has_no_roles() -> None:

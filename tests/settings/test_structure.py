@@ -1,6 +1,6 @@
 """Plain values to typed facts: what each type takes, and that nothing is converted in silence."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +11,7 @@ import pytest
 
 from aiogate import Rate, Secret
 from aiogate.errors import Problem
+from aiogate.settings.interpolate import Interpolated
 from aiogate.settings.model import Address, Size
 from aiogate.settings.structure import Structurer
 
@@ -57,6 +58,7 @@ def refusal_of(kind: Any, value: object) -> str:
         (int | None, 3, 3),
         (tuple[str, ...], ["a", "b"], ("a", "b")),
         (frozenset[str], ["a", "a"], frozenset({"a"})),
+        (list[int], [1, 2], [1, 2]),
         (str | tuple[str, ...], "a", "a"),
         (str | tuple[str, ...], ["a"], ("a",)),
         (Mapping[str, int], {"a": 1}, {"a": 1}),
@@ -103,6 +105,7 @@ def test_a_type_takes_its_own_spelling(kind: Any, value: object, expected: objec
         (tuple[str, ...], {"a": "b"}, "expected an array, got a table"),
         (tuple[str, ...], ["a", 1], "expected a string, got 1"),
         (frozenset[str], "ab", "expected an array, got a string"),
+        (list[str], "ab", "expected an array, got a string"),
         (str | tuple[str, ...], 3, "expected a string or an array of strings, got a number"),
         (Mapping[str, int], [1], "expected a table, got an array"),
         (Mapping[str, int], {"a": "b"}, "expected a whole number, got 'b'"),
@@ -121,6 +124,11 @@ def test_a_type_takes_its_own_spelling(kind: Any, value: object, expected: objec
 )
 def test_a_type_takes_nothing_else(kind: Any, value: object, message: str) -> None:
     assert refusal_of(kind, value) == message
+
+
+def test_a_type_that_a_config_cannot_hold_is_the_classs_mistake() -> None:
+    with pytest.raises(NotImplementedError, match="items of an array are all of one type"):
+        Structurer(FOLDER).structure({"value": [1, "a"]}, field_of(tuple[int, str]), "", print)
 
 
 def _is_even(owner: "Numbers", attribute: "attrs.Attribute[int]", value: int) -> None:
@@ -167,3 +175,27 @@ def test_a_class_may_name_the_field_that_it_refuses() -> None:
 
 def test_a_field_without_a_default_is_required() -> None:
     assert of_numbers() == ["plugins.x.label: is required"]
+
+
+@attrs.frozen(kw_only=True)
+class Talkative:
+    secret: Secret
+    text: str
+    quote: Callable[[str], str] = str
+
+    def __attrs_post_init__(self) -> None:
+        msg = f"{self.quote(self.secret.reveal())} and {self.quote(self.text)}"
+        raise ValueError(msg)
+
+
+@attrs.frozen(kw_only=True)
+class Pedantic(Talkative):
+    quote: Callable[[str], str] = attrs.field(default=repr)
+
+
+@pytest.mark.parametrize("kind, message", [(Talkative, "*** and ${X}"), (Pedantic, "'***' and '${X}'")])
+def test_a_class_that_quotes_everything_gives_nothing_away(kind: type, message: str) -> None:
+    problems: list[Problem] = []
+    table = {"secret": "hunter\n2", "text": Interpolated.of("${X}", "hunter\t3")}
+    Structurer(FOLDER).structure(table, kind, "plugins.x", problems.append)
+    assert problems == [Problem("plugins.x", message)]
