@@ -1,12 +1,14 @@
 """``aiogate serve``: the gateway as a process, from its first line on the terminal to its exit code."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -17,6 +19,8 @@ from aiogate.server.gateway import Gateway
 from aiogate.settings.model import Settings
 
 __all__ = ["serve"]
+
+_YOUNG_OBJECTS: Final = 20_000
 
 
 @click.command(
@@ -52,10 +56,18 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(settings: Settings, pipeline: Pipeline) -> None:
     gateway = Gateway(settings, pipeline, stdout=sys.stdout.buffer)
     await gateway.start()
+    _spare_the_collector()
     click.echo(announcement(gateway), err=True)
     await _until_signalled(gateway)
     click.echo(f"draining: {len(gateway.house.open_exchanges)} open exchanges", err=True)
     await gateway.stop()
+
+
+def _spare_the_collector() -> None:
+    """Set aside what lives as long as the process, and look for cycles less often: an exchange leaves none behind."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 50, 50)
 
 
 async def _until_signalled(gateway: Gateway) -> None:

@@ -42,15 +42,14 @@ class Answer:
     ``start`` writes the head at once; ``write`` a chunk; ``finish`` the last bytes. ``whole`` does it in one write.
     """
 
-    __slots__ = ("_chunked", "_closed", "_request", "_started", "bytes_out", "keep_alive", "status")
+    __slots__ = ("_chunked", "_request", "_started", "_transport", "keep_alive", "status")
 
     def __init__(self, request: BaseRequest) -> None:
         self._request = request
+        self._transport = request.transport
         self._chunked = False
         self._started = False
-        self._closed = False
         self.status = 0
-        self.bytes_out = 0
         self.keep_alive: bool = request.keep_alive
 
     @property
@@ -71,13 +70,11 @@ class Answer:
         else:
             body = b""
         self._write(self._head(status, headers, reason) + body)
-        self.bytes_out = len(body)
         await self._drain()
 
     async def relayed(self, status: int, headers: CIMultiDict[str], body: bytes, *, reason: str) -> None:
         """Write an agent's whole response, head and body together, its framing as it is in the headers."""
         self._write(self._head(status, headers, reason) + body)
-        self.bytes_out = len(body)
         await self._drain()
 
     def start(self, status: int, headers: CIMultiDict[str], *, reason: str | None = None) -> None:
@@ -92,13 +89,11 @@ class Answer:
 
     async def write(self, chunk: bytes) -> None:
         """Write a chunk as it is; waits only while the client reads more slowly than the agent writes."""
-        self.bytes_out += len(chunk)
         self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
         await self._drain()
 
     async def finish(self, last: bytes = b"") -> None:
         """Write the last bytes: the last chunk, if there is one, and the end of the body."""
-        self.bytes_out += len(last)
         if self._chunked:
             framed = b"%x\r\n%b\r\n" % (len(last), last) if last else b""
             self._write(framed + _LAST_CHUNK)
@@ -108,9 +103,8 @@ class Answer:
 
     def abort(self) -> None:
         """End the connection so that the client cannot take what it has for a whole answer."""
-        self._closed = True
         self.keep_alive = False
-        transport = self._request.transport
+        transport = self._transport
         if transport is None:
             return
         if self._started and not self._chunked and self._request.version < HttpVersion11:
@@ -125,7 +119,7 @@ class Answer:
             await self._request.writer.drain()
 
     def _write(self, data: bytes) -> None:
-        transport = self._request.transport
+        transport = self._transport
         if transport is None or transport.is_closing():
             self.keep_alive = False
             msg = "the client has closed its connection"

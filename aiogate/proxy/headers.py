@@ -37,21 +37,20 @@ _PLAIN: Final = re.compile(r"[ -$&-~]*")
 
 def clean_request(headers: CIMultiDict[str]) -> None:
     """Take away what ends at the gateway: hop-by-hop headers, framing, and whatever pretends to come from aiogate."""
-    named = _named_by_connection(headers)
-    gone = [
-        name
-        for name in headers
-        if (lower := name.lower()) in _REQUEST_STAYS or lower.startswith(_SPOOFED) or lower in named
-    ]
-    for name in gone:
-        headers.popall(name, None)
+    named = _named_by_connection(headers) if "Connection" in headers else ()
+    for name in list(headers):
+        lower = name.lower()
+        if lower in _REQUEST_STAYS or lower.startswith(_SPOOFED) or lower in named:
+            headers.popall(name, None)
 
 
 def clean_response(headers: CIMultiDict[str]) -> None:
     """Take hop-by-hop headers, and what ``Connection`` names, out of an agent's response."""
-    named = _named_by_connection(headers)
-    for name in [name for name in headers if (lower := name.lower()) in HOP_BY_HOP or lower in named]:
-        headers.popall(name, None)
+    named = _named_by_connection(headers) if "Connection" in headers else ()
+    for name in list(headers):
+        lower = name.lower()
+        if lower in HOP_BY_HOP or lower in named:
+            headers.popall(name, None)
 
 
 def put_context(exchange: Exchange, agent: Agent, *, host: str) -> None:
@@ -83,9 +82,7 @@ def _continue_trace(exchange: Exchange) -> None:
     headers["traceparent"] = f"00-{exchange.trace_id}-{getrandbits(64) | 1:016x}-{match[2] if match else '01'}"
 
 
-def _named_by_connection(headers: CIMultiDict[str]) -> frozenset[str] | set[str]:
-    if "Connection" not in headers:
-        return frozenset()
+def _named_by_connection(headers: CIMultiDict[str]) -> set[str]:
     return {token.strip().lower() for value in headers.getall("Connection") for token in value.split(",")}
 
 

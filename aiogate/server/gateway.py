@@ -4,7 +4,6 @@ The one object that ``aiogate serve`` and ``aiogate.testing`` hold.
 """
 
 import asyncio
-import gc
 import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -79,8 +78,6 @@ class Gateway:
         except BaseException:
             await self.stop(grace_seconds=0.0)
             raise
-        gc.collect()
-        gc.freeze()
 
     async def _start(self) -> None:
         house = self.house = House(

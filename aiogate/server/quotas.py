@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from multidict import CIMultiDict
 
-from aiogate.claims import Claim, Counted, Quota, Shortage
+from aiogate.claims import Counted, Quota, Shortage
 from aiogate.errors import Refusal, refusal
 
 __all__ = ["put_quotas", "shortage_refusal"]
@@ -13,9 +13,19 @@ __all__ = ["put_quotas", "shortage_refusal"]
 
 def put_quotas(headers: CIMultiDict[str], quotas: Sequence[Quota]) -> None:
     """Tell the client what is left of each limit that the exchange was counted on."""
-    if quotas:
-        headers["RateLimit-Policy"] = ", ".join([_policy(quota.claim) for quota in quotas])
-        headers["RateLimit"] = ", ".join([_left(quota) for quota in quotas])
+    if not quotas:
+        return
+    policies, left = [], []
+    for quota in quotas:
+        claim = quota.claim
+        if claim.kind is Counted.LEASE:
+            policies.append(f'"{claim.name}";q={claim.limit};qu="concurrent-requests"')
+            left.append(f'"{claim.name}";r={quota.remaining}')
+        else:
+            policies.append(f'"{claim.name}";q={claim.limit};w={math.ceil(claim.seconds)}')
+            left.append(f'"{claim.name}";r={quota.remaining};t={math.ceil(quota.reset_seconds)}')
+    headers["RateLimit-Policy"] = ", ".join(policies)
+    headers["RateLimit"] = ", ".join(left)
 
 
 def shortage_refusal(shortage: Shortage) -> Refusal:
@@ -32,15 +42,3 @@ def shortage_refusal(shortage: Shortage) -> Refusal:
         rule=claim.name,
         members={"limit": claim.limit},
     )
-
-
-def _policy(claim: Claim) -> str:
-    if claim.kind is Counted.LEASE:
-        return f'"{claim.name}";q={claim.limit};qu="concurrent-requests"'
-    return f'"{claim.name}";q={claim.limit};w={math.ceil(claim.seconds)}'
-
-
-def _left(quota: Quota) -> str:
-    if quota.claim.kind is Counted.LEASE:
-        return f'"{quota.claim.name}";r={quota.remaining}'
-    return f'"{quota.claim.name}";r={quota.remaining};t={math.ceil(quota.reset_seconds)}'
