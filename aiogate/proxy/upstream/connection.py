@@ -79,23 +79,25 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
         self._is_head_request = method == "HEAD"
         self._head_bytes = 0
         self._until_close = False
-        self._response = Response(self)
+        response = self._response = Response(self)
         waiter: asyncio.Future[Response] = self._loop.create_future()
         self._head = waiter
         timer: asyncio.TimerHandle | None = None
         if body is None or isinstance(body, bytes):
             transport.write(head + body if body else head)
-            timer = self._loop.call_later(seconds, self._expire, seconds)
+            timer = self._loop.call_later(seconds, self._expire, waiter, seconds)
         else:
             transport.write(head)
-            self._upload = self._loop.create_task(self._send_body(body, seconds, chunked=chunked))
+            self._upload = self._loop.create_task(self._send_body(body, waiter, seconds, chunked=chunked))
         try:
             return await waiter
         except BaseException:
-            self.abort()
+            if self._response is response:  # else it is whole, and the connection another exchange's by now
+                self.abort()
             raise
         finally:
-            self._head = None
+            if self._head is waiter:
+                self._head = None
             if timer is not None:
                 timer.cancel()
 
@@ -244,7 +246,14 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
             self.resume()
             self._released(self)
 
-    async def _send_body(self, body: AsyncIterator[bytes], seconds: float, *, chunked: bool) -> None:
+    async def _send_body(
+        self,
+        body: AsyncIterator[bytes],
+        waiter: asyncio.Future[Response],
+        seconds: float,
+        *,
+        chunked: bool,
+    ) -> None:
         try:
             async for chunk in body:
                 if not self.usable or self._transport is None:
@@ -255,22 +264,18 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
             if chunked and self._transport is not None:
                 self._transport.write(b"0\r\n\r\n")
         except Exception as error:  # noqa: BLE001 - the border to the client's body: what it raises goes to who waits
-            if self._head is not None and not self._head.done():
-                self._head.set_exception(error)
-            else:
+            if waiter.done():
                 self.abort()
+            else:
+                waiter.set_exception(error)
             return
-        if self._head is not None:
-            self._loop.call_later(seconds, self._expire_head, self._head, seconds)
+        self._loop.call_later(seconds, self._expire, waiter, seconds)
 
-    def _expire(self, seconds: float) -> None:
-        if self._head is not None:
-            self._expire_head(self._head, seconds)
-
-    def _expire_head(self, head: asyncio.Future[Response], seconds: float) -> None:
-        if not head.done():
-            detail = f"agent {self._name!r} did not answer within {seconds:g} s"
-            head.set_exception(UpstreamError("agent_timeout", detail))
+    def _expire(self, waiter: asyncio.Future[Response], seconds: float) -> None:
+        if not waiter.done():
+            waiter.set_exception(
+                UpstreamError("agent_timeout", f"agent {self._name!r} did not answer within {seconds:g} s")
+            )
 
     def _fail(self, what: str, *, code: str = "agent_protocol_error") -> None:
         error = UpstreamError(code, f"agent {self._name!r} {what}")
