@@ -23,21 +23,34 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def before(script: Script, path: Path) -> AsyncIterator[RunningGateway]:
-    """A gateway before an agent that speaks bytes, one connection after the other."""
+async def speaking(script: Script) -> AsyncIterator[int]:
+    """An agent that speaks bytes; yields its port, and ends when all its connections have."""
+    ended: set[asyncio.Future[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        this = asyncio.get_running_loop().create_future()
+        ended.add(this)
         try:
             await script(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
+            await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+            this.set_result(None)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server, asyncio.timeout(SECONDS):
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with running_gateway(anonymous(url, first_byte_seconds=5), path) as gateway:
+    async with asyncio.timeout(SECONDS):
+        yield server.sockets[0].getsockname()[1]
+        server.close()
+        await asyncio.gather(*ended)
+
+
+@asynccontextmanager
+async def before(script: Script, path: Path) -> AsyncIterator[RunningGateway]:
+    """A gateway before an agent that speaks bytes."""
+    async with speaking(script) as port:
+        async with running_gateway(anonymous(f"http://127.0.0.1:{port}", first_byte_seconds=5), path) as gateway:
             yield gateway
 
 
@@ -128,16 +141,13 @@ async def test_a_get_that_races_with_the_agents_close_is_sent_again_and_a_post_i
 async def test_a_caller_that_leaves_at_the_last_moment_does_not_take_the_next_ones_connection_along() -> None:
     """The response is whole and the connection given back when the caller is cancelled, before it could look."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await heard(reader)
         writer.write(OK)
         await reader.read()
-        writer.close()
 
     loop = asyncio.get_running_loop()
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server, asyncio.timeout(SECONDS):
-        port = server.sockets[0].getsockname()[1]
+    async with speaking(script) as port:
         _, connection = await loop.create_connection(
             lambda: Connection(loop, lambda _: asking.cancel()), "127.0.0.1", port
         )
