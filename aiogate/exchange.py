@@ -6,7 +6,7 @@ For plugins and for every floor above. Knows nothing of sockets, configs or plug
 import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 import attrs
 from multidict import CIMultiDict
@@ -115,6 +115,9 @@ class Usage:
     reasoning_tokens: int | None = None
 
 
+_UNKNOWN_USAGE: Final = Usage()
+
+
 @attrs.frozen(kw_only=True)
 class Reply:
     """A whole answer that a plugin gives in the place of an agent."""
@@ -201,7 +204,7 @@ class Exchange:
     status: int = 0
     response_headers: CIMultiDict[str] = attrs.field(factory=CIMultiDict)
     outcome: Outcome | None = None
-    usage: Usage = attrs.field(factory=Usage)
+    usage: Usage = _UNKNOWN_USAGE
     cost_nanousd: int | None = None
     bytes_in: int = 0
     bytes_out: int = 0
@@ -210,25 +213,29 @@ class Exchange:
     answered: float | None = None
     ended: float | None = None
     _body: bytes | None = None
-    _ruled_out: list[Refusal] = attrs.field(factory=list)
-    _data: dict[Key[Any], Any] = attrs.field(factory=dict)
+    _ruled_out: tuple[Refusal, ...] = ()
+    _data: dict[Key[Any], Any] | None = None
 
     def __getitem__(self, key: Key[T]) -> T:
         """Return a plugin's datum; KeyError when it was never set."""
+        if self._data is None:
+            raise KeyError(key)
         return cast("T", self._data[key])
 
     def __setitem__(self, key: Key[T], value: T) -> None:
         """Keep a plugin's datum for as long as the exchange lives."""
+        if self._data is None:
+            self._data = {}
         self._data[key] = value
 
     def get(self, key: Key[T], default: T | None = None) -> T | None:
         """Return a plugin's datum, or ``default``."""
-        return self._data.get(key, default)
+        return default if self._data is None else self._data.get(key, default)
 
     def rule_out(self, agent: Agent, why: Refusal) -> None:
         """Take an agent from the candidates; the client gets ``why`` (or a softer one) when none is left."""
         self.candidates.remove(agent)
-        self._ruled_out.append(why)
+        self._ruled_out += (why,)
 
     @property
     def softest_refusal(self) -> Refusal | None:

@@ -3,7 +3,6 @@
 The one object that ``aiogate serve`` and ``aiogate.testing`` hold.
 """
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -134,13 +133,10 @@ class Gateway:
             for runner in self._runners:
                 for site in list(runner.sites):
                     await site.stop()
-            if house.open_exchanges and grace > 0:
-                await asyncio.wait(house.open_exchanges, timeout=grace)
-            house.cutting = True
-            for task in list(house.open_exchanges):
-                task.cancel()
-            if house.open_exchanges:
-                await asyncio.wait(house.open_exchanges, timeout=_CUT_SECONDS)
+            if grace > 0:
+                await house.emptied(grace)
+            house.cut()
+            await house.emptied(_CUT_SECONDS)
             await house.tasks.join()
         for runner in reversed(self._runners):
             await runner.cleanup()
@@ -150,10 +146,7 @@ class Gateway:
 
     def cut(self) -> None:
         """End the drain's patience: open exchanges are cut now."""
-        house = self.house
-        house.cutting = True
-        for task in list(house.open_exchanges):
-            task.cancel()
+        self.house.cut()
 
     async def handle(self, request: BaseRequest) -> Answer:
         """Serve one request of the public listener."""
@@ -174,13 +167,11 @@ class Gateway:
         body = exchange.request_body
         assert isinstance(body, ClientBody)  # noqa: S101 - open_exchange made it
         walk = Walk(exchange, request, body, generation, self.house, answer, refused)
-        task = asyncio.current_task()
-        open_exchanges = self.house.open_exchanges
-        open_exchanges.add(task)  # type: ignore[arg-type] # a handler runs in a task
+        self.house.open_exchanges[exchange.id] = request
         try:
             return await walk.run()
         finally:
-            open_exchanges.discard(task)
+            self.house.leave(exchange.id)
 
     async def _probe(self, answer: Answer, path: str) -> None:
         ready = self.ready()

@@ -1,11 +1,13 @@
 """What all exchanges share while the gateway runs: counters, journal, connections, logs, the count of what is open."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine
 from typing import Any, Final
 
 import attrs
+from aiohttp.web import BaseRequest
 
 from aiogate.exchange import Clock
 from aiogate.journal.writer import Journal
@@ -55,6 +57,27 @@ class House:
     metrics: Metrics
     sockets: Sockets = attrs.field(factory=Sockets)
     tasks: Tasks = attrs.field(factory=Tasks)
-    open_exchanges: set[asyncio.Task[object]] = attrs.field(factory=set)
+    open_exchanges: dict[str, BaseRequest] = attrs.field(factory=dict)
     stopping: bool = False
     cutting: bool = False
+    _emptied: asyncio.Event | None = None
+
+    def leave(self, request_id: str) -> None:
+        """Take an exchange off the list of those under way."""
+        self.open_exchanges.pop(request_id, None)
+        if self._emptied is not None and not self.open_exchanges:
+            self._emptied.set()
+
+    async def emptied(self, seconds: float) -> None:
+        """Wait until no exchange is under way, at most for so long."""
+        self._emptied = asyncio.Event()
+        if self.open_exchanges:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._emptied.wait()
+
+    def cut(self) -> None:
+        """End what is under way."""
+        self.cutting = True
+        for request in self.open_exchanges.values():
+            request.task.cancel()

@@ -30,7 +30,7 @@ class _Protocol(web_protocol.RequestHandler):
         """Return the problem for a request that is no HTTP, or for a fault of ours; ``message`` goes nowhere."""
         del message
         if status >= 500:  # noqa: PLR2004 - a fault of ours
-            _log.error("a request failed in the listener: %s", type(exc).__name__)
+            _log.error("a request failed in the listener", exc_info=exc)
             problem = refusal("internal_error", "the gateway failed")
         elif isinstance(exc, _TOO_LARGE):
             problem = refusal("headers_too_large", "the request line or a header is too long")
