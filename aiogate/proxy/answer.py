@@ -10,7 +10,7 @@ import time
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NoReturn
 
 from aiohttp import HttpVersion11
 from aiohttp.web import BaseRequest
@@ -70,12 +70,12 @@ class Answer:
         else:
             body = b""
         self._write(self._head(status, headers, reason) + body)
-        await self._drain()
+        await self.drain()
 
     async def relayed(self, status: int, headers: CIMultiDict[str], body: bytes, *, reason: str) -> None:
         """Write an agent's whole response, head and body together, its framing as it is in the headers."""
         self._write(self._head(status, headers, reason) + body)
-        await self._drain()
+        await self.drain()
 
     def start(self, status: int, headers: CIMultiDict[str], *, reason: str | None = None) -> None:
         """Write the head; chunked, unless a length is in the headers or the client is too old for chunks."""
@@ -87,10 +87,26 @@ class Answer:
                 self.keep_alive = False
         self._write(self._head(status, headers, reason))
 
-    async def write(self, chunk: bytes) -> None:
-        """Write a chunk as it is; waits only while the client reads more slowly than the agent writes."""
+    def write(self, chunk: bytes) -> None:
+        """Write a chunk as it is, at once."""
         self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
-        await self._drain()
+
+    @property
+    def writable(self) -> bool:
+        """Whether the client is still there."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def slow(self) -> bool:
+        """Whether more is waiting to be sent than should be: time to ``drain``."""
+        return self._request.protocol.writing_paused
+
+    async def drain(self) -> None:
+        """Wait until the client has read enough; raises ``ConnectionResetError`` when it has gone."""
+        if not self.writable:
+            self._gone()
+        if self.slow:
+            await self._request.writer.drain()
 
     async def finish(self, last: bytes = b"") -> None:
         """Write the last bytes: the last chunk, if there is one, and the end of the body."""
@@ -99,7 +115,7 @@ class Answer:
             self._write(framed + _LAST_CHUNK)
         elif last:
             self._write(last)
-        await self._drain()
+        await self.drain()
 
     def abort(self) -> None:
         """End the connection so that the client cannot take what it has for a whole answer."""
@@ -114,17 +130,17 @@ class Answer:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.close()
 
-    async def _drain(self) -> None:
-        if self._request.protocol.writing_paused:
-            await self._request.writer.drain()
-
     def _write(self, data: bytes) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
-            self.keep_alive = False
-            msg = "the client has closed its connection"
-            raise ConnectionResetError(msg)
-        transport.write(data)
+            self._gone()
+        else:
+            transport.write(data)
+
+    def _gone(self) -> NoReturn:
+        self.keep_alive = False
+        msg = "the client has closed its connection"
+        raise ConnectionResetError(msg)
 
     def _head(self, status: int, headers: CIMultiDict[str], reason: str | None) -> bytes:
         self.status = status

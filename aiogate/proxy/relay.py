@@ -33,19 +33,33 @@ async def relay(
         return
     answer.start(response.status, exchange.response_headers, reason=response.reason)
     exchange.answered = exchange.clock.monotonic()
-    last = b""
-    while chunk := await response.chunk():
-        exchange.bytes_out += len(chunk)
-        if exchange.bytes_out == length or response.complete:
-            last = chunk
-            for observe in observers:
-                observe(chunk)
-            break
-        await answer.write(chunk)
+    await _pour(response, exchange, answer, observers)
+    last = response.take()
+    if last:
+        exchange.bytes_out += len(last)
         for observe in observers:
-            observe(chunk)
+            observe(last)
     await conclude()
     await answer.finish(last)
+
+
+async def _pour(response: Response, exchange: Exchange, answer: Answer, observers: Sequence[Observer]) -> None:
+    """Pass on everything but what comes with the end; no task wakes up for a chunk while the client keeps up."""
+
+    def pass_on(chunk: bytes) -> None:
+        if not answer.writable:
+            response.hold()
+            return
+        answer.write(chunk)
+        exchange.bytes_out += len(chunk)
+        for observe in observers:
+            observe(chunk)
+        if answer.slow:
+            response.hold()
+
+    while not response.complete:
+        await response.pour(pass_on)
+        await answer.drain()
 
 
 def _length(response: Response, exchange: Exchange) -> int | None:

@@ -4,6 +4,7 @@ Fed by the connection, read by the relay; holds what has arrived in between, whi
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from multidict import CIMultiDict
@@ -37,7 +38,19 @@ class Response:
     ``complete`` tells that the whole body has arrived. ``headers`` are as the agent sent them, repeated ones too.
     """
 
-    __slots__ = ("_chunks", "_error", "_flow", "_size", "_waiter", "complete", "headers", "reason", "status")
+    __slots__ = (
+        "_chunks",
+        "_error",
+        "_flow",
+        "_held",
+        "_sink",
+        "_size",
+        "_waiter",
+        "complete",
+        "headers",
+        "reason",
+        "status",
+    )
 
     def __init__(self, flow: Flow) -> None:
         self.status = 0
@@ -49,6 +62,8 @@ class Response:
         self._error: UpstreamError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._flow = flow
+        self._sink: Callable[[bytes], None] | None = None
+        self._held = False
 
     def take(self) -> bytes:
         """Return what has arrived and not been taken yet, or ``b""``."""
@@ -62,22 +77,31 @@ class Response:
         self._size = 0
         return taken
 
-    async def chunk(self) -> bytes:
-        """Return what has arrived, waiting until there is something; ``b""`` is the end.
+    async def pour(self, sink: Callable[[bytes], None]) -> None:
+        """Give ``sink`` what arrives, in the callback in which it arrives, until the body ends or ``hold`` is called.
 
-        Raises ``UpstreamError`` when the agent broke off, after everything that came before has been taken.
+        What comes together with the body's end is left to ``take``. Raises ``UpstreamError`` when the agent broke off,
+        after ``sink`` got everything that came before.
         """
-        while not self._chunks:
-            if self._error is not None:
-                raise self._error
-            if self.complete:
-                return b""
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
+        if self._held:
+            self._held = False
+            self._flow.resume()
+        if not self.complete and self._chunks:
+            sink(self.take())
+        self._sink = sink
+        try:
+            while not self.complete and not self._held:
+                if self._error is not None:
+                    raise self._error
+                self._waiter = asyncio.get_running_loop().create_future()
                 await self._waiter
-            finally:
-                self._waiter = None
-        return self.take()
+        finally:
+            self._sink = self._waiter = None
+
+    def hold(self) -> None:
+        """Stop reading from the agent and let ``pour`` return; the next ``pour`` goes on."""
+        self._held = True
+        self._flow.pause()
 
     def feed(self, chunk: bytes) -> None:
         """Take a piece of the body from the connection."""
@@ -99,6 +123,10 @@ class Response:
         self.wake()
 
     def wake(self) -> None:
-        """Let the reader see what has changed; the connection calls it once for all that one read brought."""
+        """Pass on what has arrived; the connection calls it once for all that one read brought."""
+        if self._sink is not None and self._chunks and not self.complete:
+            self._sink(self.take())
+            if not self._held and self._error is None:
+                return
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
