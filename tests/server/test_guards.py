@@ -32,7 +32,7 @@ def guarded(url: str, **agent: Any) -> dict[str, Any]:
         "plugins": {
             "api_keys": {
                 "keys": [
-                    key("k-alice", ALICE, "agent_user", "analyst", department="data"),
+                    key("k-alice", ALICE, "agent_user", "analyst"),
                     key("k-bob", BOB, "agent_user"),
                 ]
             }
