@@ -138,7 +138,7 @@ class Hooks:
 
         *If you raise* it is logged and the other plugins are still called.
 
-        *Cost*: the client already has its answer, its connection waits.
+        *Cost*: none for the client, who has its answer; a gateway that stops waits for it.
 
         .. versionadded:: 0.1
         """

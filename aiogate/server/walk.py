@@ -74,7 +74,9 @@ class Walk:
         except Exception:  # noqa: BLE001 - the border of one exchange: a fault of ours is one refused exchange, logged
             _log.exception("exchange %s failed", self.exchange.id)
             await self._give_up()
-        await self.generation.pipeline.post_response(self.exchange)
+        if self.generation.pipeline.stages.post_response:
+            # in a task of its own: a client that leaves now must not keep a plugin from hearing of the end
+            self.house.tasks.spawn(self.generation.pipeline.post_response(self.exchange))
         return self.answer
 
     async def _serve(self) -> None:
