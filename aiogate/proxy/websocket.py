@@ -13,7 +13,7 @@ from aiohttp import WSMsgType
 from aiohttp.web import BaseRequest, WebSocketResponse
 from yarl import URL
 
-from aiogate.errors import UpstreamError
+from aiogate.errors import Refused, UpstreamError, refusal
 from aiogate.exchange import Agent, Exchange, Outcome
 from aiogate.proxy.deadline import Deadline
 
@@ -57,7 +57,12 @@ class Sockets:
 
 def wants_websocket(request: BaseRequest) -> bool:
     """Tell whether the client asks for a WebSocket (RFC 6455 section 4.1)."""
-    return "websocket" in request.headers.get("Upgrade", "").lower()
+    headers = request.headers
+    return (
+        request.method == "GET"
+        and headers.get("Upgrade", "").lower() == "websocket"
+        and "upgrade" in headers.get("Connection", "").lower()
+    )
 
 
 async def tunnel(  # noqa: PLR0913, PLR0917 - the two ends and what they share
@@ -70,8 +75,10 @@ async def tunnel(  # noqa: PLR0913, PLR0917 - the two ends and what they share
 ) -> None:
     """Connect to the agent, then accept the client, then pass frames until one of them closes.
 
-    Raises ``UpstreamError`` while the client can still be answered in HTTP.
+    Raises ``UpstreamError`` or ``Refused`` while the client can still be answered in HTTP.
     """
+    if not WebSocketResponse(protocols=_offered(exchange)).can_prepare(request).ok:
+        raise Refused(refusal("bad_request", "the WebSocket handshake is not complete"))
     async with await _connect(exchange, agent, sockets.session, max_message_bytes) as upstream:
         chosen = (upstream.protocol,) if upstream.protocol else ()
         client = WebSocketResponse(
@@ -91,10 +98,9 @@ async def _connect(
     max_message_bytes: int,
 ) -> aiohttp.ClientWebSocketResponse:
     headers = exchange.request_headers
-    offered = headers.popall("Sec-WebSocket-Protocol", [])
+    protocols = _offered(exchange)
     for name in [name for name in headers if name.lower().startswith("sec-websocket-")]:
         headers.popall(name, None)
-    protocols = [token.strip() for value in offered for token in value.split(",")]
     url = f"{agent.url}{exchange.path}?{exchange.query}" if exchange.query else agent.url + exchange.path
     try:
         with Deadline(agent.first_byte_seconds):
@@ -113,6 +119,11 @@ async def _connect(
         raise UpstreamError(code, detail) from error
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
         raise _upstream_error(agent, error) from error
+
+
+def _offered(exchange: Exchange) -> list[str]:
+    values = exchange.request_headers.getall("Sec-WebSocket-Protocol", [])
+    return [token.strip() for value in values for token in value.split(",")]
 
 
 def _upstream_error(agent: Agent, error: BaseException) -> UpstreamError:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from aiogate.testing import RunningGateway, fake_agent, running_gateway
 from tests.configs import anonymous
-from tests.proxy.test_fidelity import connect
+from tests.proxy.test_fidelity import connect, raw
 
 SECONDS = 10
 
@@ -236,3 +236,12 @@ async def test_a_plain_event_is_passed_on_as_json(client: aiohttp.ClientSession,
     async with behind(answer, tmp_path) as gateway, client.get(f"{gateway.url}/agents/echo/x") as response:
         assert json.loads(await response.read()) == {"a": 1}
         assert response.headers["X-Request-Id"] == gateway.records()[0]["request_id"]
+
+
+async def test_half_a_websocket_handshake_is_a_400_and_nothing_reaches_the_agent(tmp_path: Path) -> None:
+    request = "GET /agents/echo/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    async with fake_agent() as agent, running_gateway(anonymous(agent.url), tmp_path) as gateway:
+        head, body = await raw(gateway.url, request)
+        assert head.startswith("HTTP/1.1 400 ")
+        assert '"code":"bad_request"' in body
+        assert agent.seen == []
