@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import attrs
-from aiohttp.web import BaseRequest
+from aiohttp.web import BaseRequest, RequestPayloadError
 
 from aiogate.errors import Refusal, Refused, refusal
 
@@ -45,9 +45,13 @@ class ClientBody:
     async def _chunks(self, bound: int) -> AsyncIterator[bytes]:
         self._continue()
         content = self.request.content
-        while chunk := await content.readany():
-            self._count(chunk, bound)
-            yield chunk
+        try:
+            while chunk := await content.readany():
+                self._count(chunk, bound)
+                yield chunk
+        except RequestPayloadError as error:
+            self.refused = Refused(refusal("bad_request", "the request's body is not framed as its head says"))
+            raise self.refused from error
 
     def _count(self, chunk: bytes, bound: int) -> None:
         self.received += len(chunk)

@@ -177,6 +177,7 @@ async def test_the_catalogue_lists_the_agents(client: aiohttp.ClientSession, tmp
         ("GET /agents/echo/x#y HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "400"),
         ("GET agents HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "400"),
         ("GET http://front/agents/echo/x HTTP/1.1\r\nHost: front\r\nConnection: close\r\n\r\n", "200"),
+        ("POST /agents/echo/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "400"),
         ("NO HTTP AT ALL\r\n\r\n", "400"),
         ("GET /agents/echo/x HTTP/1.1\r\nAuthorization: Bearer agk_s3cret\x00\r\nHost: x\r\n\r\n", "400"),
         (f"GET /agents/echo/{'x' * 40_000} HTTP/1.1\r\nHost: x\r\n\r\n", "431"),
