@@ -7,7 +7,7 @@ import logging
 from typing import Any, Final
 
 from aiohttp import http_exceptions, web, web_protocol
-from aiohttp.web import BaseRequest, StreamResponse
+from aiohttp.web import BaseRequest, RequestPayloadError, StreamResponse
 
 from aiogate.errors import problem_body, problem_headers, refusal
 
@@ -19,6 +19,13 @@ _TOO_LARGE: Final = (http_exceptions.LineTooLong,)
 
 class _Protocol(web_protocol.RequestHandler):
     __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; a body that breaks its framing fails for the exchange that reads it, which would wait for ever."""
+        super().data_received(data)
+        current = self._current_request
+        if self._messages and current is not None and isinstance(self._messages[-1][0], web_protocol._ErrInfo):  # noqa: SLF001 - aiohttp 3.14 says it nowhere else
+            current.content.set_exception(RequestPayloadError("the body's framing is broken"))
 
     def handle_error(
         self,

@@ -177,7 +177,6 @@ async def test_the_catalogue_lists_the_agents(client: aiohttp.ClientSession, tmp
         ("GET /agents/echo/x#y HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "400"),
         ("GET agents HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "400"),
         ("GET http://front/agents/echo/x HTTP/1.1\r\nHost: front\r\nConnection: close\r\n\r\n", "200"),
-        ("POST /agents/echo/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "400"),
         ("NO HTTP AT ALL\r\n\r\n", "400"),
         ("GET /agents/echo/x HTTP/1.1\r\nAuthorization: Bearer agk_s3cret\x00\r\nHost: x\r\n\r\n", "400"),
         (f"GET /agents/echo/{'x' * 40_000} HTTP/1.1\r\nHost: x\r\n\r\n", "431"),
@@ -190,6 +189,25 @@ async def test_a_strange_request_gets_a_clear_answer_that_quotes_nothing(
         head, body = await raw(gateway.url, request_text)
     assert head.split(" ")[1] == status
     assert "s3cret" not in head + body + caplog.text
+
+
+async def test_a_body_that_breaks_its_framing_on_the_way_is_a_400(tmp_path: Path) -> None:
+    reached = asyncio.Event()
+
+    async def waits(request: web.Request) -> web.Response:
+        reached.set()
+        await request.read()
+        raise AssertionError
+
+    async with fake_agent(waits, record_bodies=False) as agent:
+        async with running_gateway(anonymous(agent.url), tmp_path) as gateway:
+            reader, writer = await connect(gateway.url)
+            writer.write(b"POST /agents/echo/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+            await reached.wait()
+            writer.write(b"zz\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
+            writer.close()
+            assert gateway.records()[0]["code"] == "bad_request"
 
 
 async def test_a_journal_that_cannot_be_written_refuses_until_it_can(
