@@ -39,7 +39,7 @@ def clean_request(headers: CIMultiDict[str]) -> None:
     """Take away what ends at the gateway: hop-by-hop headers, framing, and whatever pretends to come from aiogate."""
     named = _named_by_connection(headers) if "Connection" in headers else ()
     for name in list(headers):
-        lower = name.lower()
+        lower = name.lower().replace("_", "-")  # CGI and WSGI take both spellings for one
         if lower in _REQUEST_STAYS or lower.startswith(_SPOOFED) or lower in named:
             headers.popall(name, None)
 

@@ -31,6 +31,12 @@ Conclude = Callable[[Outcome], Awaitable[None]]
 Socket = WebSocketResponse | aiohttp.ClientWebSocketResponse
 
 
+async def _follow_nobody(*_: object) -> None:
+    """Refuse a redirect: the agent's credentials are for the agent alone, and ``ws_connect`` would follow."""
+    msg = "the agent answered the WebSocket request with a redirect"
+    raise aiohttp.ClientError(msg)
+
+
 @attrs.define
 class Sockets:
     """The WebSocket client towards all agents, made when the first socket is asked for."""
@@ -41,7 +47,10 @@ class Sockets:
     def session(self) -> aiohttp.ClientSession:
         """The session; needs a running loop."""
         if self._session is None:
+            watch = aiohttp.TraceConfig()
+            watch.on_request_redirect.append(_follow_nobody)
             self._session = aiohttp.ClientSession(
+                trace_configs=[watch],
                 connector=aiohttp.TCPConnector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),

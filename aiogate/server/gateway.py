@@ -141,6 +141,8 @@ class Gateway:
         for runner in reversed(self._runners):
             await runner.cleanup()
         self._runners.clear()
+        if house is not None:
+            await house.tasks.join()  # what a kept-alive connection began meanwhile ends before the plugins leave
         await self._plugins.aclose()
         await self._rooms.aclose()
 

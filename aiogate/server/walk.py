@@ -63,13 +63,15 @@ class Walk:
         try:
             await self._serve()
         except asyncio.CancelledError:
+            if self.answer.started and self.exchange.outcome is None:
+                self.answer.abort()
             self.house.tasks.spawn(self._depart())
             raise
         except JournalError:
             await self._without_record()
         except ConnectionError:
+            self.house.tasks.spawn(self._depart())  # the abort cancels this very task
             self.answer.abort()
-            await self._depart()
             return self.answer
         except Exception:  # noqa: BLE001 - the border of one exchange: a fault of ours is one refused exchange, logged
             _log.exception("exchange %s failed", self.exchange.id)

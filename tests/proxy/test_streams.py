@@ -245,3 +245,16 @@ async def test_half_a_websocket_handshake_is_a_400_and_nothing_reaches_the_agent
         assert head.startswith("HTTP/1.1 400 ")
         assert '"code":"bad_request"' in body
         assert agent.seen == []
+
+
+async def test_a_websocket_redirect_is_followed_to_nobody(client: aiohttp.ClientSession, tmp_path: Path) -> None:
+    async with fake_agent() as elsewhere:
+
+        async def redirects(_request: web.Request) -> web.Response:
+            return web.Response(status=302, headers={"Location": f"{elsewhere.url}/steal"})
+
+        async with behind(redirects, tmp_path) as gateway:
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await client.ws_connect(f"{gateway.url}/agents/echo/ws")
+            assert refused.value.status == 502
+        assert elsewhere.seen == []

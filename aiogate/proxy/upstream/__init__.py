@@ -55,7 +55,9 @@ class Upstream:
         chunked = _frame(method, headers, body)
         headers["Host"] = endpoint.authority
         try:
-            head = head_bytes(f"{method} {endpoint.base_path + target or '/'} HTTP/1.1", headers)
+            path = endpoint.base_path + target
+            path = path if path.startswith("/") else f"/{path}"
+            head = head_bytes(f"{method} {path} HTTP/1.1", headers)
         except ValueError as error:
             code = "agent_protocol_error"
             raise UpstreamError(code, f"the request to agent {agent.id!r} holds control characters") from error
