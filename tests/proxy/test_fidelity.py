@@ -118,17 +118,8 @@ async def test_headers_that_pretend_to_be_ours_and_hop_by_hop_headers_are_taken_
         assert seen["X-User-Id"] == "anonymous"
         assert seen.getall("X-Forwarded-For") == ["127.0.0.1"]
         assert len(seen["X-Request-Id"]) == 32
-        gone_names = ("Forwarded", "X-Aiogate-Context", "X-Agent-Secret", "X-Hop", "TE", "Proxy-Authorization")
-        for gone in (*gone_names, "X_User_Id", "X-User_Roles"):
-            "Forwarded",
-            "X-Aiogate-Context",
-            "X-Agent-Secret",
-            "X-Hop",
-            "TE",
-            "Proxy-Authorization",
-            "X_User_Id",
-            "X-User_Roles",
-        ):
+        ours = ("Forwarded", "X-Aiogate-Context", "X-Agent-Secret", "X_User_Id", "X-User_Roles")
+        for gone in (*ours, "X-Hop", "TE", "Proxy-Authorization"):
             assert gone not in seen
         assert "x-user-roles" not in seen
 
