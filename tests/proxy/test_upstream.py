@@ -181,8 +181,9 @@ async def test_what_an_agent_may_send(
         await heard(reader)
         writer.write(answer)
 
-    async with before(script, tmp_path) as gateway:
-        assert await get(client, gateway) == (status, body)
+    async with before(script, tmp_path) as gateway, client.get(f"{gateway.url}/agents/echo/x") as response:
+        assert (response.status, await response.read()) == (status, body)
+        assert "X-Trailer" not in response.headers
 
 
 @pytest.mark.parametrize(

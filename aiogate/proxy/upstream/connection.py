@@ -179,7 +179,8 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
             self._response.reason += status.decode("utf-8", "surrogateescape")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._response is not None and not self._spoilt:
+        trailer = self._head is None or self._head.done()
+        if self._response is not None and not self._spoilt and not trailer:
             text = value.decode("utf-8", "surrogateescape").rstrip(" \t")
             self._response.headers.add(name.decode("latin-1"), text)
 
