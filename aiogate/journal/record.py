@@ -86,6 +86,8 @@ def _facts(exchange: Exchange) -> dict[str, Any]:
         "client": exchange.client_address or None,
         "generation": exchange.generation,
     }
+    if exchange.cost_nanousd is None and exchange.usage.source != "unknown":
+        facts["unpriced"] = True  # a usage that nobody has a price for is not the same as none
     for name in _ABSENT_WHEN_NULL:
         if facts[name] is None:
             del facts[name]
@@ -110,10 +112,18 @@ def _usage(usage: Usage) -> dict[str, Any]:
         facts["input_tokens"] = usage.input_tokens
     if usage.cached_input_tokens is not None:
         facts["cached_input_tokens"] = usage.cached_input_tokens
+    if usage.cache_write_tokens is not None:
+        facts["cache_write_tokens"] = usage.cache_write_tokens
+    if usage.cache_write_1h_tokens is not None:
+        facts["cache_write_1h_tokens"] = usage.cache_write_1h_tokens
+    if usage.input_audio_tokens is not None:
+        facts["input_audio_tokens"] = usage.input_audio_tokens
     if usage.output_tokens is not None:
         facts["output_tokens"] = usage.output_tokens
     if usage.reasoning_tokens is not None:
         facts["reasoning_tokens"] = usage.reasoning_tokens
+    if usage.output_audio_tokens is not None:
+        facts["output_audio_tokens"] = usage.output_audio_tokens
     return facts
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import attrs
 
 from aiogate.claims import Rate
-from aiogate.exchange import Agent, Secret
+from aiogate.exchange import Agent, Secret, UsageRule
 from aiogate.settings.checks import (
     are_headers,
     are_roles,
@@ -32,6 +32,9 @@ __all__ = [
     "Size",
     "StateSettings",
 ]
+
+
+_RECOGNISED = UsageRule()
 
 
 @attrs.frozen
@@ -114,6 +117,7 @@ class AgentSettings:
     """``[agents.<id>]``: a named upstream service, as the config writes it. See ``aiogate.Agent``.
 
     ``required_role`` is the one role that lets a principal in; of ``required_roles``, in its place, any one does.
+    ``usage`` is a word (``"declared"``) or a table of JSON pointers (``{ input_tokens = "/meta/usage/in" }``).
     """
 
     url: str = attrs.field(validator=is_upstream_url)
@@ -129,6 +133,7 @@ class AgentSettings:
     connect_seconds: float = attrs.field(default=5.0, validator=is_positive)
     first_byte_seconds: float = attrs.field(default=120.0, validator=is_positive)
     max_body: Size | None = attrs.field(default=None, validator=is_positive)
+    usage: UsageRule = _RECOGNISED
 
     @required_roles.validator
     def _are_given_once(self, _attribute: object, roles: frozenset[str] | None) -> None:

@@ -1,7 +1,8 @@
 import pytest
 
 from aiogate.usage import UsageReader, reader_for
-from aiogate.usage.openai import BodyReader, StreamReader
+from aiogate.usage.body import BodyReader
+from aiogate.usage.stream import StreamReader
 
 
 @pytest.mark.parametrize(
