@@ -58,7 +58,12 @@ def of_openai(figures: Mapping[str, Any], model: object) -> Usage:
     if type(more) is dict:
         reasoning, audio_out = more.get("reasoning_tokens"), more.get("audio_tokens")
     total = figures.get("total_tokens")
-    if total is not None and (whole_in is not None or whole_out is not None):
+    if total is not None and (
+        type(total) is not int
+        or type(whole_in) is not int
+        or (whole_out is not None and type(whole_out) is not int)
+        or total != whole_in + (whole_out or 0)
+    ):
         surplus = count(total) - count(whole_in) - count(whole_out)
         if surplus:
             whole_out, reasoning = _with_surplus(figures, model, (whole_out, reasoning, surplus))

@@ -17,6 +17,7 @@ __all__ = ["PublishedPrices"]
 
 _NANO_DIGITS: Final = 9
 _CALLS: Final = 1000
+_MAKERS: Final = frozenset({"anthropic", "cohere", "deepseek", "google", "mistral", "openai", "x-ai"})
 _RATES: Final = {
     "input_nanousd_per_million": "input_mtok",
     "cached_input_nanousd_per_million": "cache_read_mtok",
@@ -53,16 +54,21 @@ class PublishedPrices:
     def price(self, model: str, wall: float) -> Price | None:
         """Return the price of a model, as its provider names it, at a time in seconds since 1970; None: not known.
 
-        The provider is the first that claims the name: a model that several sell has the price of who made it.
+        The provider is the first that claims the name, else the maker that has the model: one that several sell has
+        the price of who made it, and one that only others sell has none.
         """
         if self._providers is None:
             self.load()
-        name = model.lower()
-        for provider in self._providers or ():
+        info = self._found(model.lower().removeprefix("models/"))
+        return None if info is None else _price(info.get_prices(datetime.fromtimestamp(wall, UTC)))
+
+    def _found(self, name: str) -> Any:  # noqa: ANN401 - genai-prices' ModelInfo or None
+        providers = self._providers or ()
+        for provider in providers:
             if provider.model_match is not None and provider.model_match.is_match(name):
-                info = provider.find_model(name, all_providers=self._providers)
-                return None if info is None else _price(info.get_prices(datetime.fromtimestamp(wall, UTC)))
-        return None
+                return provider.find_model(name, all_providers=providers)
+        makers = (provider for provider in providers if provider.id in _MAKERS)
+        return next((info for maker in makers if (info := maker.find_model(name)) is not None), None)
 
 
 def _price(published: Any) -> Price | None:  # noqa: ANN401 - genai-prices' ModelPrice

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from aiogate.exchange import Usage, UsageRule
 from aiogate.usage.body import BodyReader, ByteReader
 from aiogate.usage.decoding import CODINGS, Decoder, decoder
-from aiogate.usage.framing import MARKERS, Events, Records
+from aiogate.usage.framing import MARKERS, Events, Records, speaker
 from aiogate.usage.pointers import Pointers, finder, markers
 from aiogate.usage.recognise import DIALECTS
 from aiogate.usage.stream import StreamReader
@@ -95,7 +95,8 @@ def _maker(media_type: str, kind: str, pointers: Pointers) -> Callable[[], Usage
     else:
         way = Way(MARKERS, DIALECTS[kind]) if kind in DIALECTS else ANY_DIALECT
     if media_type == "text/event-stream":
-        return lambda: StreamReader(Events(way.speaks), way)
+        in_events = way.speaks if pointers else speaker((b"usage",))  # Ollama's counters come in records only
+        return lambda: StreamReader(Events(in_events), way)
     if media_type in _RECORD_TYPES:
         return lambda: StreamReader(Records(way.speaks), way)
     if media_type == "application/json" or media_type.endswith("+json"):
