@@ -8,6 +8,7 @@ from typing import Final
 
 from aiogate.exchange import UsageRule
 from aiogate.settings.faults import Faults, fail, refuse, refuse_kind, unknown
+from aiogate.settings.interpolate import Interpolated
 
 __all__ = ["usage_rule", "written"]
 
@@ -33,7 +34,7 @@ def usage_rule(value: object, _: object) -> UsageRule:
     if not isinstance(value, str):
         refuse_kind("a word or a table of JSON pointers", value)
     if value not in _WORDS:
-        close = get_close_matches(str(value), _WORDS, n=1)
+        close = [] if isinstance(value, Interpolated) else get_close_matches(value, _WORDS, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         refuse(f"one of {', '.join(map(repr, _WORDS))}{hint} or a table of JSON pointers", value)
     return _RECOGNISED if value == _RECOGNISED.kind else UsageRule(kind=str(value))
