@@ -155,8 +155,7 @@ class Cost:
         """Observe a response that can say what it used; settle any other at once."""
         if exchange.status >= _FAILED_STATUS:
             return None
-        headers = exchange.response_headers
-        reader = reader_for(headers.get("Content-Type", ""), headers.get("Content-Encoding"), exchange.status)
+        reader = reader_for(exchange.content_type, exchange.content_encoding, exchange.status)
         if reader is None:
             self._settle(exchange, Usage())
             return None

@@ -3,12 +3,14 @@
 Nothing here parses, logs or calls a plugin between an arriving chunk and its write.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
+from aiogate.errors import UpstreamError
 from aiogate.exchange import Exchange
 from aiogate.hookspecs import Observer
 from aiogate.proxy.answer import Answer, has_no_body
-from aiogate.proxy.upstream import Response
+from aiogate.proxy.head import edited_fields, now
+from aiogate.proxy.upstream import Head, Response
 
 __all__ = ["Conclude", "relay"]
 
@@ -16,34 +18,42 @@ Conclude = Callable[[], Awaitable[None]]
 """Settles the exchange and appends its record; the last bytes of the answer leave after it."""
 
 
-async def relay(
+async def relay(  # noqa: PLR0913, PLR0917 - the two ends and what looks on
     response: Response,
+    head: Head,
     exchange: Exchange,
     answer: Answer,
-    observers: Sequence[Observer],
+    own: str,
+    observe: Observer | None,
     conclude: Conclude,
 ) -> None:
     """Pass the response on, whole when all of it is here already, chunk by chunk otherwise.
 
-    Raises ``UpstreamError`` when the agent breaks off, ``ConnectionError`` when the client has gone.
+    ``own`` are the headers that aiogate adds. Raises ``UpstreamError`` when the agent breaks off, ``ConnectionError``
+    when the client has gone.
     """
-    length = _length(response, exchange)
-    if length is not None and response.complete:
-        await _at_once(response, exchange, answer, observers, conclude)
-        return
-    answer.start(response.status, exchange.response_headers, reason=response.reason)
+    length_known = _says_length(head, exchange) or has_no_body(exchange.method, head.status)
+    first = _head(head, exchange, answer, own, length_known=length_known)
     exchange.answered = exchange.clock.monotonic()
-    await _pour(response, exchange, answer, observers)
+    if length_known and response.complete:
+        body = response.take()
+        exchange.bytes_out = len(body)
+        if observe is not None and body:
+            observe(body)
+        await conclude()
+        await answer.send(first + body)
+        return
+    answer.start(first)
+    await _pour(response, exchange, answer, observe)
     last = response.take()
-    if last:
-        exchange.bytes_out += len(last)
-        for observe in observers:
-            observe(last)
+    exchange.bytes_out += len(last)
+    if observe is not None and last:
+        observe(last)
     await conclude()
     await answer.finish(last)
 
 
-async def _pour(response: Response, exchange: Exchange, answer: Answer, observers: Sequence[Observer]) -> None:
+async def _pour(response: Response, exchange: Exchange, answer: Answer, observe: Observer | None) -> None:
     """Pass on everything but what comes with the end; no task wakes up for a chunk while the client keeps up."""
 
     def pass_on(chunk: bytes) -> None:
@@ -52,7 +62,7 @@ async def _pour(response: Response, exchange: Exchange, answer: Answer, observer
             return
         answer.write(chunk)
         exchange.bytes_out += len(chunk)
-        for observe in observers:
+        if observe is not None:
             observe(chunk)
         if answer.slow:
             response.hold()
@@ -62,27 +72,22 @@ async def _pour(response: Response, exchange: Exchange, answer: Answer, observer
         await answer.drain()
 
 
-def _length(response: Response, exchange: Exchange) -> int | None:
-    """Return how many bytes the body has, None when only its end will tell."""
-    if has_no_body(exchange.method, response.status):
-        return 0
-    length = exchange.response_headers.get("Content-Length")
-    return int(length) if length is not None and length.isdecimal() else None
+def _says_length(head: Head, exchange: Exchange) -> bool:
+    edited = exchange.edited_headers
+    return head.length is not None if edited is None else "Content-Length" in edited
 
 
-async def _at_once(
-    response: Response,
-    exchange: Exchange,
-    answer: Answer,
-    observers: Sequence[Observer],
-    conclude: Conclude,
-) -> None:
-    """Write head and body together; the length stays as the agent gave it, also where there is no body."""
-    body = response.take()
-    if body:
-        for observe in observers:
-            observe(body)
-    exchange.bytes_out = len(body)
-    exchange.answered = exchange.clock.monotonic()
-    await conclude()
-    await answer.relayed(response.status, exchange.response_headers, body, reason=response.reason)
+def _head(head: Head, exchange: Exchange, answer: Answer, own: str, *, length_known: bool) -> bytes:
+    """Return the head for the client, out of the agent's own bytes unless a plugin has touched them."""
+    edited = exchange.edited_headers
+    fields, dated = head.fields, head.dated
+    if edited is not None:
+        dated = "Date" in edited
+        try:
+            fields = edited_fields(edited)
+        except ValueError as error:
+            code = "agent_protocol_error"
+            raise UpstreamError(code, "the response's headers hold control characters") from error
+    if not dated:
+        own = f"{own}\r\nDate: {now()}"
+    return answer.head(head.status, head.reason, fields, own, length_known=length_known)

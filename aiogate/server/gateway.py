@@ -14,13 +14,12 @@ from aiohttp import http_parser, web
 from aiohttp.web import BaseRequest
 from multidict import CIMultiDict
 
-from aiogate.errors import AiogateError, Refused
+from aiogate.errors import AiogateError
 from aiogate.exchange import Clock
 from aiogate.journal.writer import Journal
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.answer import Answer
-from aiogate.proxy.body import ClientBody
-from aiogate.proxy.target import Target, parse_target
+from aiogate.proxy.target import target_of
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.admin import admin_app
@@ -92,7 +91,6 @@ class Gateway:
         self._rooms.callback(house.journal.close)
         self._rooms.callback(house.access_log.close)
         self._rooms.callback(house.upstream.close)
-        self._rooms.push_async_callback(house.sockets.close)
         house.metrics.started(self.generation.number, lambda: len(house.open_exchanges))
         await self.pipeline.enter_lifespans(self._plugins, self.generation)
         app = admin_app(house, lambda: self.generation, self.ready)
@@ -152,35 +150,28 @@ class Gateway:
 
     async def handle(self, request: BaseRequest) -> Answer:
         """Serve one request of the public listener."""
-        raw = request.raw_path
+        house, generation = self.house, self.generation
         answer = Answer(request)
-        answer.keep_alive = answer.keep_alive and not self.house.stopping
-        probe = raw.partition("?")[0]
-        if probe in {"/livez", "/readyz", "/healthz"}:
-            await self._probe(answer, probe)
+        if house.stopping:
+            answer.keep_alive = False
+        target = target_of(request.raw_path)
+        if target.is_probe:
+            await self._probe(answer, target.full_path)
             return answer
-        generation = self.generation
-        refused: Refused | None = None
-        try:
-            target = parse_target(raw)
-        except Refused as error:
-            refused, target = error, Target(None, probe, "", "")
-        exchange = open_exchange(request, target, generation)
-        body = exchange.request_body
-        assert isinstance(body, ClientBody)  # noqa: S101 - open_exchange made it
-        walk = Walk(exchange, request, body, generation, self.house, answer, refused)
-        self.house.open_exchanges[exchange.id] = request
+        body, exchange = open_exchange(request, target, generation)
+        walk = Walk(exchange, request, body, generation, house, answer, target.refused)
+        house.open_exchanges[exchange.id] = request
         try:
             return await walk.run()
         finally:
-            self.house.leave(exchange.id)
+            house.leave(exchange.id)
 
     async def _probe(self, answer: Answer, path: str) -> None:
         ready = self.ready()
         ok = path == "/livez" or all(ready.values())
         body = orjson.dumps({"status": "ok" if ok else "unavailable"}, option=orjson.OPT_APPEND_NEWLINE)
-        headers = CIMultiDict({"Content-Type": "application/json", "Cache-Control": "no-store"})
-        await answer.whole(200 if ok else 503, headers, body)
+        headers = CIMultiDict({"Content-Type": "application/json"})
+        await answer.send(answer.whole(200 if ok else 503, headers, "Cache-Control: no-store", body))
 
     def ready(self) -> Mapping[str, bool]:
         """Return what has to be in order for new exchanges, by name."""

@@ -12,7 +12,6 @@ from aiohttp.web import BaseRequest
 from aiogate.exchange import Clock
 from aiogate.journal.writer import Journal
 from aiogate.proxy.upstream import Upstream
-from aiogate.proxy.websocket import Sockets
 from aiogate.server.access_log import AccessLog
 from aiogate.server.metrics import Metrics
 from aiogate.state import State
@@ -55,7 +54,6 @@ class House:
     upstream: Upstream
     access_log: AccessLog
     metrics: Metrics
-    sockets: Sockets = attrs.field(factory=Sockets)
     tasks: Tasks = attrs.field(factory=Tasks)
     open_exchanges: dict[str, BaseRequest] = attrs.field(factory=dict)
     stopping: bool = False
