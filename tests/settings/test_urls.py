@@ -9,7 +9,7 @@ from tests.settings.conftest import NO_AGENT, Load, Refuse, of_agent
 
 @pytest.mark.parametrize(
     "url",
-    ["http://a", "https://a:8443/base", "http://[::1]:8001", "http://a/b%20c", "unix:/run/a@1.sock", "unix:/a:/b"],
+    ["http://a", "https://a:8443/Base", "http://[::1]:8001", "http://a/b%20c", "unix:/run/a@1.sock", "unix:/a:/b"],
 )
 def test_an_upstream_url_is_kept_as_it_is(load: Load, url: str) -> None:
     assert load(f'{NO_AGENT}[agents.a]\nurl = "{url}"\n').agents["a"].url == url
