@@ -25,7 +25,6 @@ _FROM_OUTSIDE_CHARACTERS: Final = {"trace_id": 32, "method": 16, "client": 48}
 _MODEL_CHARACTERS: Final = 64
 _NAME_BYTES: Final = 26
 _INT64_MAX: Final = 2**63 - 1
-_ABSENT_WHEN_NULL: Final = ("trace_id", "key_id", "department", "rule", "first_byte_seconds", "cost_center", "client")
 _NAMES: Final = ("principal", "key_id", "department", "agent", "code", "rule", "cost_center")
 _URI_CHARACTERS: Final = "!#$%&'()*+,/:;=?@[]"
 
@@ -61,35 +60,45 @@ def _facts(exchange: Exchange) -> dict[str, Any]:
     if ended is None:
         msg = f"exchange {exchange.id} has no record before it has ended"
         raise ValueError(msg)
-    facts: dict[str, Any] = {
-        "time": timestamp(exchange.started_wall),
-        "request_id": exchange.id,
-        "trace_id": exchange.trace_id or None,
-        "principal": principal.id if principal else None,
-        "key_id": principal.key_id if principal else None,
-        "department": principal.department if principal else None,
-        "agent": agent.id if agent else None,
-        "method": exchange.method,
-        "path": _escaped(exchange.full_path, PATH_CHARACTERS),
-        "status": exchange.status,
-        "outcome": exchange.outcome,
-        "code": refused.code if refused else None,
-        "rule": refused.rule if refused else None,
-        "duration_seconds": round(ended - started, 6),
-        "first_byte_seconds": None if first_byte is None else round(first_byte - started, 6),
-        "overhead_seconds": round(_overhead(exchange, ended), 6),
-        "bytes_in": exchange.bytes_in,
-        "bytes_out": exchange.bytes_out,
-        "usage": _usage(exchange.usage),
-        "cost_nanousd": exchange.cost_nanousd,
-        "cost_center": (agent and agent.cost_center) or (principal and principal.cost_center),
-        "client": exchange.client_address or None,
-        "generation": exchange.generation,
-    }
-    for name in _ABSENT_WHEN_NULL:
-        if facts[name] is None:
-            del facts[name]
+    facts: dict[str, Any] = {"time": timestamp(exchange.started_wall), "request_id": exchange.id}
+    if exchange.trace_id:
+        facts["trace_id"] = exchange.trace_id
+    if principal is None:
+        facts["principal"] = None
+    else:
+        facts["principal"] = principal.id
+        if principal.key_id is not None:
+            facts["key_id"] = principal.key_id
+        if principal.department is not None:
+            facts["department"] = principal.department
+    facts["agent"] = agent.id if agent is not None else None
+    facts["method"] = exchange.method
+    facts["path"] = _escaped(exchange.full_path, PATH_CHARACTERS)
+    facts["status"] = exchange.status
+    facts["outcome"] = exchange.outcome
+    facts["code"] = refused.code if refused is not None else None
+    if refused is not None and refused.rule is not None:
+        facts["rule"] = refused.rule
+    facts["duration_seconds"] = _micro(ended - started)
+    if first_byte is not None:
+        facts["first_byte_seconds"] = _micro(first_byte - started)
+    facts["overhead_seconds"] = _micro(_overhead(exchange, ended))
+    facts["bytes_in"] = exchange.bytes_in
+    facts["bytes_out"] = exchange.bytes_out
+    facts["usage"] = _usage(exchange.usage)
+    facts["cost_nanousd"] = exchange.cost_nanousd
+    cost_center = (agent and agent.cost_center) or (principal and principal.cost_center)
+    if cost_center is not None:
+        facts["cost_center"] = cost_center
+    if exchange.client_address:
+        facts["client"] = exchange.client_address
+    facts["generation"] = exchange.generation
     return facts
+
+
+def _micro(seconds: float) -> float:
+    """Return seconds to the microsecond; many times faster than ``round``."""
+    return int(seconds * 1e6 + 0.5) / 1e6
 
 
 def _overhead(exchange: Exchange, ended: float) -> float:

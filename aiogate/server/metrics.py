@@ -81,13 +81,15 @@ class Metrics(Collector):
             numbers = self._agents[agent] = _AgentNumbers()
         end = (exchange.outcome or "", exchange.status)
         numbers.ends[end] = numbers.ends.get(end, 0) + 1
+        started, forwarded, first_byte = exchange.started, exchange.forwarded, exchange.first_byte
         if exchange.ended is not None:
-            numbers.duration.observe(exchange.ended - exchange.started)
-        if exchange.forwarded is not None and exchange.answered is not None and exchange.first_byte is not None:
-            numbers.overhead.observe(exchange.forwarded - exchange.started + exchange.answered - exchange.first_byte)
+            numbers.duration.observe(exchange.ended - started)
+        if forwarded is not None and exchange.answered is not None and first_byte is not None:
+            numbers.overhead.observe(forwarded - started + exchange.answered - first_byte)
         usage = exchange.usage
-        numbers.input_tokens += usage.input_tokens or 0
-        numbers.output_tokens += usage.output_tokens or 0
+        if usage.source != "unknown":
+            numbers.input_tokens += usage.input_tokens or 0
+            numbers.output_tokens += usage.output_tokens or 0
         numbers.cost_nanousd += exchange.cost_nanousd or 0
 
     def exposition(self) -> tuple[bytes, str]:
