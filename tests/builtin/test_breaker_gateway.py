@@ -124,7 +124,6 @@ async def test_of_fifty_callers_at_a_half_open_circuit_one_reaches_the_agent(
             assert (await get(client, gateway))[0] == (200 if status == 200 else 503)
 
 
-@pytest.mark.xfail(reason="Pipeline.claims makes 500 plugin_failed out of Refused", strict=True)
 async def test_none_of_them_sees_anything_but_a_503_when_a_plugin_waits_behind_the_breaker(
     client: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
@@ -212,7 +211,6 @@ async def test_retry_after_of_an_agent_pauses_it(client: aiohttp.ClientSession, 
             assert (await get(client, gateway))[0] == 200
 
 
-@pytest.mark.xfail(reason="the tunnel makes a 502 agent_protocol_error out of an agent's 4xx handshake", strict=True)
 async def test_an_agent_that_refuses_a_websocket_has_not_failed(client: aiohttp.ClientSession, tmp_path: Path) -> None:
     async with fake_agent(Moody(status=404)) as agent:
         async with running_gateway(config(agent, failures=1), tmp_path) as gateway:

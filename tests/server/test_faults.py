@@ -155,11 +155,11 @@ def unchunked(raw: bytes) -> tuple[bytes, bool]:
 
 
 @asynccontextmanager
-async def before(agent: FaultyAgent, path: Path) -> AsyncIterator[RunningGateway]:
+async def before(agent: FaultyAgent, path: Path, **facts: Any) -> AsyncIterator[RunningGateway]:
     config: dict[str, Any] = {
         "server": {"anonymous": True},
         "pipeline": {"plugins": ["breaker"]},
-        "agents": {"faulty": {"url": agent.url, "first_byte_seconds": FIRST_BYTE_SECONDS}},
+        "agents": {"faulty": {"url": agent.url, "first_byte_seconds": FIRST_BYTE_SECONDS, **facts}},
     }
     async with running_gateway(config, path) as gateway:
         yield gateway
@@ -268,3 +268,21 @@ async def test_a_post_is_not_sent_twice_when_the_agent_closes_an_idle_connection
                     await client.ask("POST", b"q")
                     assert (await client.answer(agent)).status == status
             assert len(agent.heads) == 3
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["call", "stream"])
+@pytest.mark.parametrize("fault", ["stalls_mid_body", "stalls_after_head"])
+async def test_where_patience_is_bounded_a_silence_is_the_agents_failure(
+    fault: str, stream: bool, tmp_path: Path
+) -> None:
+    async with asyncio.timeout(SECONDS), faulty_agent(fault, stream=stream, times=1) as agent:
+        async with before(agent, tmp_path, idle_seconds=FIRST_BYTE_SECONDS) as gateway:
+            async with a_client(gateway) as client:
+                await client.ask("POST", b"q")
+                seen = await client.answer(agent)
+            assert (seen.status, seen.whole) == (200, False)
+            record = await recorded(gateway, 1)
+            assert (record["status"], record["outcome"]) == (200, "upstream_failed")
+            assert failures(gateway) == 1
+            await agent.deserted()
+            await client_is_served_well(gateway, agent, stream)
