@@ -1,19 +1,18 @@
 """An answer on its way to the client, head and body written straight to its transport.
 
 aiogate's only duty towards aiohttp's handler is to be done when it asks: ``prepare`` and ``write_eof`` do nothing.
-Uses public API of ``BaseRequest`` alone (``transport``, ``writer``, ``version``, ``keep_alive``). RFC 9112, 6 and 7.
+RFC 9112, sections 6 and 7.
 """
 
 import socket
 import struct
 from typing import Final, NoReturn
 
-from aiohttp import HttpVersion11
-from aiohttp.web import BaseRequest
 from multidict import CIMultiDict
 
 from aiogate.proxy.fields import Fields
 from aiogate.proxy.head import edited_fields, first_line, now, response_head
+from aiogate.proxy.inbound import Inbound
 
 __all__ = ["Answer", "has_no_body"]
 
@@ -28,22 +27,23 @@ def has_no_body(method: str, status: int) -> bool:
 class Answer:
     """One response to one request. The framing follows from what is known when its head is made.
 
-    ``head`` makes the head of an agent's answer, ``whole`` one of our own; ``start`` writes a head at once, ``send`` all
-    there is; ``write`` writes a chunk, ``finish`` the last bytes.
+    ``head`` makes the head of an agent's answer, ``whole`` one of our own; ``start`` writes a head at once, ``send``
+    all there is; ``write`` writes a chunk, ``finish`` the last bytes.
     """
 
-    __slots__ = ("_chunked", "_request", "_transport", "keep_alive", "started", "status")
+    __slots__ = ("_chunked", "_inbound", "_protocol", "_transport", "keep_alive", "started", "status")
 
-    def __init__(self, request: BaseRequest) -> None:
-        self._request = request
-        self._transport = request.transport
+    def __init__(self, inbound: Inbound) -> None:
+        self._inbound = inbound
+        self._transport = inbound.transport
+        self._protocol = inbound.protocol
         self._chunked = False
         self.started = False
         """Whether the client has been sent the head."""
         self.status = 0
-        self.keep_alive: bool = request.keep_alive
+        self.keep_alive = inbound.keep_alive
 
-    async def prepare(self, _request: BaseRequest) -> None:
+    async def prepare(self, _request: object) -> None:
         """Satisfy aiohttp's handler: everything is written already."""
 
     async def write_eof(self, _data: bytes = b"") -> None:
@@ -54,7 +54,7 @@ class Answer:
 
         ``Content-Length`` is put in unless the response cannot have a body.
         """
-        if has_no_body(self._request.method, status):
+        if has_no_body(self._inbound.method, status):
             body = b""
         else:
             headers["Content-Length"] = str(len(body))
@@ -73,7 +73,7 @@ class Answer:
             length_known: the headers say it, or there is no body.
         """
         self.status = status
-        if self._request.version < HttpVersion11:
+        if self._inbound.is_old:
             self.keep_alive = self.keep_alive and length_known
             own += "\r\nConnection: keep-alive" if self.keep_alive else "\r\nConnection: close"
         else:
@@ -105,14 +105,14 @@ class Answer:
     @property
     def slow(self) -> bool:
         """Whether more is waiting to be sent than should be: time to ``drain``."""
-        return self._request.protocol.writing_paused
+        return self._protocol.writing_paused
 
     async def drain(self) -> None:
         """Wait until the client has read enough; raises ``ConnectionResetError`` when it has gone."""
         if self._transport is None or self._transport.is_closing():
             self._gone()
-        if self._request.protocol.writing_paused:
-            await self._request.writer.drain()
+        if self._protocol.writing_paused:
+            await self._inbound.writer.drain()
 
     async def finish(self, last: bytes = b"") -> None:
         """Write the last bytes: the last chunk, if there is one, and the end of the body."""
@@ -129,7 +129,7 @@ class Answer:
         transport = self._transport
         if transport is None:
             return
-        if self.started and not self._chunked and self._request.version < HttpVersion11:
+        if self.started and not self._chunked and self._inbound.is_old:
             # RFC 9112 section 8: without chunks or length only a reset tells an old client of the cut
             sock = transport.get_extra_info("socket")
             if sock is not None:

@@ -7,7 +7,6 @@ nothing of the pipeline.
 import asyncio
 from typing import Final
 
-from aiohttp.web import BaseRequest
 from multidict import CIMultiDict
 
 from aiogate.errors import Refused, UpstreamError, refusal
@@ -15,6 +14,7 @@ from aiogate.exchange import Exchange
 from aiogate.proxy.answer import Answer
 from aiogate.proxy.frames import Frames
 from aiogate.proxy.head import edited_fields, first_line, response_head
+from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.relay import Conclude
 from aiogate.proxy.upstream import Response
 
@@ -26,19 +26,19 @@ _VERSION: Final = "13"
 _LAST_WORDS_SECONDS: Final = 2.0
 
 
-def wants_websocket(request: BaseRequest) -> bool:
+def wants_websocket(inbound: Inbound) -> bool:
     """Tell whether the client asks for a WebSocket (RFC 6455 section 4.1)."""
-    headers = request.headers
+    headers = inbound.headers
     return (
-        request.method == "GET"
+        inbound.method == "GET"
         and headers.get("Upgrade", "").lower() == "websocket"
         and "upgrade" in headers.get("Connection", "").lower()
     )
 
 
-def check_handshake(request: BaseRequest) -> None:
+def check_handshake(inbound: Inbound) -> None:
     """Raise ``Refused`` for half a handshake."""
-    if "Sec-WebSocket-Key" not in request.headers or request.headers.get("Sec-WebSocket-Version") != _VERSION:
+    if "Sec-WebSocket-Key" not in inbound.headers or inbound.headers.get("Sec-WebSocket-Version") != _VERSION:
         raise Refused(refusal("bad_request", "the WebSocket handshake is not complete"))
 
 
@@ -81,19 +81,17 @@ class _Upwards:
             self._transport.resume_reading()
 
 
-async def tunnel(
-    request: BaseRequest, response: Response, exchange: Exchange, answer: Answer, conclude: Conclude
-) -> None:
+async def tunnel(inbound: Inbound, response: Response, exchange: Exchange, answer: Answer, conclude: Conclude) -> None:
     """Pass bytes both ways until the agent closes; the head of the 101 has been written.
 
     The frame with which the agent closes leaves after the record. Raises ``UpstreamError`` when the agent's connection
     ends although neither side has closed the conversation, ``ConnectionError`` when the client has gone.
     """
-    transport = request.transport
+    transport = inbound.transport
     if transport is None:
         raise ConnectionResetError
     upwards = _Upwards(transport, response, exchange)
-    request.protocol.set_parser(upwards)  # type: ignore[arg-type] # it takes what a parser of frames takes
+    inbound.protocol.set_parser(upwards)  # type: ignore[arg-type] # it takes what a parser of frames takes
     last = await _downwards(response, exchange, answer)
     if not last and not upwards.closing:
         code = "agent_protocol_error"

@@ -11,7 +11,6 @@ from typing import BinaryIO, Final
 import attrs
 import orjson
 from aiohttp import http_parser, web
-from aiohttp.web import BaseRequest
 from multidict import CIMultiDict
 
 from aiogate.errors import AiogateError
@@ -19,6 +18,7 @@ from aiogate.exchange import Clock
 from aiogate.journal.writer import Journal
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.answer import Answer
+from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.target import target_of
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
@@ -99,7 +99,7 @@ class Gateway:
 
     def _public_runner(self) -> web.ServerRunner:
         server = PublicServer(
-            self.handle,  # type: ignore[arg-type] # an Answer does what the handler asks of a response
+            self.handle,
             handler_cancellation=True,
             auto_decompress=False,
             keepalive_timeout=self.settings.server.keepalive_seconds,
@@ -148,19 +148,19 @@ class Gateway:
         """End the drain's patience: open exchanges are cut now."""
         self.house.cut()
 
-    async def handle(self, request: BaseRequest) -> Answer:
+    async def handle(self, inbound: Inbound) -> Answer:
         """Serve one request of the public listener."""
         house, generation = self.house, self.generation
-        answer = Answer(request)
+        answer = Answer(inbound)
         if house.stopping:
             answer.keep_alive = False
-        target = target_of(request.raw_path)
+        target = target_of(inbound.target)
         if target.is_probe:
             await self._probe(answer, target.full_path)
             return answer
-        body, exchange = open_exchange(request, target, generation)
-        walk = Walk(exchange, request, body, generation, house, answer, target.refused)
-        house.open_exchanges[exchange.id] = request
+        body, exchange = open_exchange(inbound, target, generation)
+        walk = Walk(exchange, inbound, body, generation, house, answer, target.refused)
+        house.open_exchanges[exchange.id] = inbound
         try:
             return await walk.run()
         finally:

@@ -7,10 +7,10 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 import attrs
-from aiohttp.web import BaseRequest
 
 from aiogate.exchange import Clock
 from aiogate.journal.writer import Journal
+from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.metrics import Metrics
@@ -55,7 +55,7 @@ class House:
     access_log: AccessLog
     metrics: Metrics
     tasks: Tasks = attrs.field(factory=Tasks)
-    open_exchanges: dict[str, BaseRequest] = attrs.field(factory=dict)
+    open_exchanges: dict[str, Inbound] = attrs.field(factory=dict)
     stopping: bool = False
     cutting: bool = False
     _emptied: asyncio.Event | None = None
@@ -77,5 +77,5 @@ class House:
     def cut(self) -> None:
         """End what is under way."""
         self.cutting = True
-        for request in self.open_exchanges.values():
-            request.task.cancel()
+        for inbound in self.open_exchanges.values():
+            inbound.task.cancel()

@@ -3,12 +3,12 @@
 from random import getrandbits
 from typing import Final
 
-from aiohttp.web import BaseRequest
 from multidict import CIMultiDict, istr
 
 from aiogate.exchange import Exchange, Principal
 from aiogate.proxy.body import ClientBody
 from aiogate.proxy.headers import clean_request
+from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.target import Target
 from aiogate.server.generation import Generation
 
@@ -19,7 +19,7 @@ _CONTENT_LENGTH: Final = istr("Content-Length")
 _EXPECT: Final = istr("Expect")
 
 
-def open_exchange(request: BaseRequest, target: Target, generation: Generation) -> tuple[ClientBody, Exchange]:
+def open_exchange(inbound: Inbound, target: Target, generation: Generation) -> tuple[ClientBody, Exchange]:
     """Return the request's body and the exchange, with the agent that the path names as its candidate.
 
     A path that names no agent, or one that there is not, begins with all agents: what the plugins leave of them is what
@@ -27,17 +27,17 @@ def open_exchange(request: BaseRequest, target: Target, generation: Generation) 
     """
     settings, clock = generation.settings, generation.clock
     named = settings.agents.get(target.agent_id) if target.agent_id is not None else None
-    headers = CIMultiDict(request.headers)
+    headers = CIMultiDict(inbound.headers)
     length = headers.get(_CONTENT_LENGTH)
     max_body = settings.server.max_body if named is None or named.max_body is None else named.max_body
-    body = ClientBody(request, max_body, _EXPECT in headers and headers[_EXPECT].lower() == "100-continue")
+    body = ClientBody(inbound, max_body, _EXPECT in headers and headers[_EXPECT].lower() == "100-continue")
     clean_request(headers)
-    transport = request.transport
+    transport = inbound.transport
     peer = transport.get_extra_info("peername") if transport is not None else None
     return body, Exchange(
         id=f"{getrandbits(128) or 1:032x}",
         clock=clock,
-        method=request.method,
+        method=inbound.method,
         full_path=target.full_path,
         path=target.path,
         query=target.query,
@@ -45,7 +45,7 @@ def open_exchange(request: BaseRequest, target: Target, generation: Generation) 
         scheme="http",
         client_address=peer[0] if isinstance(peer, tuple) else "",
         request_headers=headers,
-        content_length=int(length) if length is not None else None if request.body_exists else 0,
+        content_length=int(length) if length is not None else None if inbound.has_body else 0,
         agent=named,
         candidates=[named] if named is not None else list(settings.agents.values()),
         request_body=body,

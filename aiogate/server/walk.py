@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import attrs
-from aiohttp.web import BaseRequest
 from multidict import CIMultiDict, istr
 
 from aiogate.errors import (
@@ -29,6 +28,7 @@ from aiogate.hookspecs import Observer
 from aiogate.journal.record import encode
 from aiogate.proxy.answer import Answer
 from aiogate.proxy.body import ClientBody
+from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.relay import relay
 from aiogate.proxy.upstream import Head, Response
 from aiogate.proxy.websocket import HANDSHAKE, check_handshake, switched, tunnel, wants_websocket
@@ -53,7 +53,7 @@ class Walk:
     """Takes one exchange from its request to its record."""
 
     exchange: Exchange
-    request: BaseRequest
+    inbound: Inbound
     body: ClientBody
     generation: Generation
     house: House
@@ -111,10 +111,10 @@ class Walk:
 
     async def _forward(self, agent: Agent) -> None:
         exchange, destination = self.exchange, self.house.upstream.to(agent)
-        upgrade = _UPGRADE in self.request.headers and wants_websocket(self.request)
+        upgrade = _UPGRADE in self.inbound.headers and wants_websocket(self.inbound)
         try:
             body, framing = self._handshake() if upgrade else await self._request_body()
-            request = destination.envelope.head(exchange, framing, self.request.headers.get(_HOST, ""))
+            request = destination.envelope.head(exchange, framing, self.inbound.headers.get(_HOST, ""))
             exchange.forwarded = self.house.clock.monotonic()
             response, head = await destination.open(
                 exchange.method, request, body, chunked=framing is _CHUNKED, upgrade=upgrade
@@ -139,7 +139,7 @@ class Walk:
 
     def _handshake(self) -> tuple[None, str]:
         self.answer.keep_alive = False  # what the client sends next is for the agent, or for nobody
-        check_handshake(self.request)
+        check_handshake(self.inbound)
         return None, HANDSHAKE
 
     async def _request_body(self) -> tuple[bytes | AsyncIterator[bytes] | None, str]:
@@ -178,7 +178,7 @@ class Walk:
             return
         self.answer.start(switched(exchange.response_headers, own))
         exchange.answered = self.house.clock.monotonic()
-        await tunnel(self.request, response, exchange, self.answer, self._completed)
+        await tunnel(self.inbound, response, exchange, self.answer, self._completed)
 
     def _own_headers(self) -> str:
         """Return the header lines that every answer has, with CRLF between them."""
@@ -194,7 +194,7 @@ class Walk:
         exchange = self.exchange
         exchange.refusal = refused
         exchange.status = refused.status
-        if not self.request.content.is_eof():
+        if not self.inbound.content.is_eof():
             self.answer.keep_alive = False
         headers = CIMultiDict(problem_headers(refused))
         if refused.code == "unauthenticated":

@@ -176,10 +176,9 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
         elif not response.arrived.done():
             if self._sent_at is not None and now - self._sent_at >= agent.first_byte_seconds:
                 self._fail(f"did not answer within {agent.first_byte_seconds:g} s", "agent_timeout")
-        elif agent.idle_seconds is not None and not (self._paused or self._raw):
-            if now - self._read_at >= agent.idle_seconds:
-                self._fail(f"sent nothing for {agent.idle_seconds:g} s", "agent_timeout")
-        if agent.total_seconds is not None and now - self._started_at >= agent.total_seconds:
+        elif not self._paused and not self._raw and _is_over(agent.idle_seconds, now - self._read_at):
+            self._fail(f"sent nothing for {agent.idle_seconds:g} s", "agent_timeout")
+        if _is_over(agent.total_seconds, now - self._started_at):
             self._fail(f"took more than {agent.total_seconds:g} s", "agent_timeout")
 
     # what the loop calls
@@ -349,3 +348,7 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
 
     def _error(self, code: str, what: str) -> UpstreamError:
         return UpstreamError(code, f"agent {self._agent.id if self._agent else ''!r} {what}")
+
+
+def _is_over(most_seconds: float | None, seconds: float) -> bool:
+    return most_seconds is not None and seconds >= most_seconds

@@ -35,8 +35,8 @@ class Head:
         fields: as they were sent; the hop-by-hop ones are taken out.
 
     ``length`` is the body's in digits, None when only its end will tell; ``chunked`` that it comes in chunks;
-    ``media_type`` and ``encoding`` are ``Content-Type`` and ``Content-Encoding`` or ``""``; ``dated`` tells that there is
-    a ``Date``, ``collides`` that there is a field on which aiogate may have its own word.
+    ``media_type`` and ``encoding`` are ``Content-Type`` and ``Content-Encoding`` or ``""``; ``dated`` tells that there
+    is a ``Date``, ``collides`` that there is a field on which aiogate may have its own word.
     """
 
     __slots__ = ("chunked", "collides", "dated", "encoding", "fields", "length", "media_type", "reason", "status")
