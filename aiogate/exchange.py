@@ -187,7 +187,7 @@ class Clock:
     wall: Callable[[], float] = time.time
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False)
 class Exchange:
     """One request and its response on their way through the gateway, and everything known about them.
 

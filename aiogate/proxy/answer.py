@@ -90,8 +90,13 @@ class Answer:
 
     async def send(self, answer: bytes) -> None:
         """Write a whole answer, head and body in one."""
-        self._write(answer)
-        await self.drain()
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            self._gone()
+        self.started = True
+        transport.write(answer)
+        if self._protocol.writing_paused:
+            await self._inbound.writer.drain()
 
     def write(self, chunk: bytes) -> None:
         """Write a chunk as it is, at once."""

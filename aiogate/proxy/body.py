@@ -33,8 +33,8 @@ class ClientBody:
         bound = min(max_bytes, self.max_bytes)
         if not self.received:
             body = self.inbound.take_whole(self.inbound.content)
-            if body is not None:  # it came along with the head, as small bodies do
-                self._count(body, bound)
+            if body is not None and len(body) <= bound:  # it came along with the head, as small bodies do
+                self.received = len(body)
                 return body
         chunks = [chunk async for chunk in self._chunks(bound)]
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -5,10 +5,13 @@ Nothing here parses, logs or calls a plugin between an arriving chunk and its wr
 
 from collections.abc import Awaitable, Callable
 
+from multidict import CIMultiDict
+
 from aiogate.errors import UpstreamError
 from aiogate.exchange import Exchange
 from aiogate.hookspecs import Observer
 from aiogate.proxy.answer import Answer, has_no_body
+from aiogate.proxy.fields import Fields
 from aiogate.proxy.head import edited_fields, now
 from aiogate.proxy.upstream import Head, Response
 
@@ -29,11 +32,18 @@ async def relay(  # noqa: PLR0913, PLR0917 - the two ends and what looks on
 ) -> None:
     """Pass the response on, whole when all of it is here already, chunk by chunk otherwise.
 
+    Its head is made of the agent's own bytes unless a plugin has touched them.
+
     ``own`` are the headers that aiogate adds. Raises ``UpstreamError`` when the agent breaks off, ``ConnectionError``
     when the client has gone.
     """
-    length_known = _says_length(head, exchange) or has_no_body(exchange.method, head.status)
-    first = _head(head, exchange, answer, own, length_known=length_known)
+    edited = exchange.edited_headers
+    length_known = head.length is not None if edited is None else "Content-Length" in edited
+    length_known = length_known or has_no_body(exchange.method, head.status)
+    fields, dated = (head.fields, head.dated) if edited is None else _edited(edited)
+    if not dated:
+        own = f"{own}\r\nDate: {now()}"
+    first = answer.head(head.status, head.reason, fields, own, length_known=length_known)
     exchange.answered = exchange.clock.monotonic()
     if length_known and response.complete:
         body = response.take()
@@ -72,22 +82,10 @@ async def _pour(response: Response, exchange: Exchange, answer: Answer, observe:
         await answer.drain()
 
 
-def _says_length(head: Head, exchange: Exchange) -> bool:
-    edited = exchange.edited_headers
-    return head.length is not None if edited is None else "Content-Length" in edited
-
-
-def _head(head: Head, exchange: Exchange, answer: Answer, own: str, *, length_known: bool) -> bytes:
-    """Return the head for the client, out of the agent's own bytes unless a plugin has touched them."""
-    edited = exchange.edited_headers
-    fields, dated = head.fields, head.dated
-    if edited is not None:
-        dated = "Date" in edited
-        try:
-            fields = edited_fields(edited)
-        except ValueError as error:
-            code = "agent_protocol_error"
-            raise UpstreamError(code, "the response's headers hold control characters") from error
-    if not dated:
-        own = f"{own}\r\nDate: {now()}"
-    return answer.head(head.status, head.reason, fields, own, length_known=length_known)
+def _edited(headers: CIMultiDict[str]) -> tuple[Fields, bool]:
+    """Return headers that a plugin may have edited as bytes, and whether there is a ``Date``."""
+    try:
+        return edited_fields(headers), "Date" in headers
+    except ValueError as error:
+        code = "agent_protocol_error"
+        raise UpstreamError(code, "the response's headers hold control characters") from error

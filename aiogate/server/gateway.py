@@ -164,7 +164,9 @@ class Gateway:
         try:
             return await walk.run()
         finally:
-            house.leave(exchange.id)
+            house.open_exchanges.pop(exchange.id, None)
+            if house.stopping:
+                house.left()
 
     async def _probe(self, answer: Answer, path: str) -> None:
         ready = self.ready()

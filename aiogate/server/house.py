@@ -60,9 +60,8 @@ class House:
     cutting: bool = False
     _emptied: asyncio.Event | None = None
 
-    def leave(self, request_id: str) -> None:
-        """Take an exchange off the list of those under way."""
-        self.open_exchanges.pop(request_id, None)
+    def left(self) -> None:
+        """Note that an exchange has gone from those under way."""
         if self._emptied is not None and not self.open_exchanges:
             self._emptied.set()
 

@@ -74,7 +74,11 @@ class _Quick(_Public):
         writer = StreamWriter(self, self._loop)
         try:
             while not self._force_close:
-                message, payload = self._messages.popleft() if self._messages else await self._next()
+                if not self._messages:
+                    waiter = self._waiter = self._loop.create_future()
+                    await waiter
+                    self._waiter = None
+                message, payload = self._messages.popleft()
                 if self._parser is not None:
                     self._parser.message_consumed()
                 if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
@@ -105,14 +109,6 @@ class _Quick(_Public):
             self._task_handler = None
             if self.transport is not None:
                 self.transport.close()
-
-    async def _next(self) -> Any:  # noqa: ANN401 - a private pair of aiohttp's
-        waiter = self._waiter = self._loop.create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-        return self._messages.popleft()
 
     async def _serve(self, handle: Handle, inbound: Inbound) -> bool:
         """Serve a request; tell whether the connection stays open for another one."""

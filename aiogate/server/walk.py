@@ -174,11 +174,11 @@ class Walk:
         if head.collides or exchange.edited_headers is not None:
             _make_way(exchange.response_headers, own)
         if not response.upgraded:
-            await relay(response, head, exchange, self.answer, own, self._observe, self._completed)
+            await relay(response, head, exchange, self.answer, own, self._observe, self._conclude)
             return
         self.answer.start(switched(exchange.response_headers, own))
         exchange.answered = self.house.clock.monotonic()
-        await tunnel(self.inbound, response, exchange, self.answer, self._completed)
+        await tunnel(self.inbound, response, exchange, self.answer, self._conclude)
 
     def _own_headers(self) -> str:
         """Return the header lines that every answer has, with CRLF between them."""
@@ -212,10 +212,7 @@ class Walk:
         await self._conclude(outcome)
         await self.answer.send(answer)
 
-    async def _completed(self) -> None:
-        await self._conclude(Outcome.COMPLETED)
-
-    async def _conclude(self, outcome: Outcome) -> None:
+    async def _conclude(self, outcome: Outcome = Outcome.COMPLETED) -> None:
         """Settle the exchange and append its record, the first time; raises ``JournalError``."""
         exchange, house = self.exchange, self.house
         if exchange.outcome is not None:

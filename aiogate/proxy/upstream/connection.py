@@ -265,8 +265,8 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
         if self._informational:
             return
         head = Head(status, self._reason, self._fields)
-        if problem := head.wrong():
-            self._fail(problem)
+        if head.wrong:
+            self._fail(head.wrong)
             return
         self._keeps_alive = self._parser.should_keep_alive()
         bodiless = self._is_head_request or status in _NO_BODY
@@ -297,7 +297,6 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
             self._fail("switched protocols without being asked")
             return
         head = Head(_SWITCHING_PROTOCOLS, self._reason, self._fields)
-        head.wrong()
         self._raw = response.upgraded = True
         self._spoilt = True
         response.arrived.set_result(head)

@@ -6,7 +6,6 @@ What all requests to one agent have in common is worked out once. Knows nothing 
 
 import re
 from functools import lru_cache
-from random import getrandbits
 from typing import Final
 from urllib.parse import quote
 
@@ -14,6 +13,7 @@ from multidict import istr
 
 from aiogate.errors import UpstreamError
 from aiogate.exchange import Agent, Exchange, Principal
+from aiogate.proxy.fields import HOP_BY_HOP
 from aiogate.proxy.upstream.endpoint import Endpoint
 
 __all__ = ["Envelope"]
@@ -24,12 +24,14 @@ _VIA: Final = istr("Via")
 _TRACE: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 _PLAIN: Final = re.compile(r"[ -$&-~]*")
 """Visible ASCII and spaces without ``%``, which marks an encoded value."""
-_CONTEXT: Final = frozenset(
+_REPLACED: Final = HOP_BY_HOP | frozenset(
     {
         "content-length",
+        "expect",
+        "forwarded",
         "host",
+        "http2-settings",
         "traceparent",
-        "transfer-encoding",
         "via",
         "x-forwarded-for",
         "x-forwarded-host",
@@ -40,6 +42,8 @@ _CONTEXT: Final = frozenset(
         "x-user-roles",
     }
 )
+_SPAN: Final = 16
+"""Where the half of the request id begins that names the gateway's span; its last bit is always set."""
 _MOST_NAMES: Final = 1024
 _MOST_PRINCIPALS: Final = 10_000
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -57,7 +61,7 @@ class Envelope:
         self._id = agent.id
         self._base = endpoint.base_path
         own = {name: value.reveal() for name, value in agent.headers.items()}
-        self._replaced = _CONTEXT | {name.lower() for name in own}
+        self._replaced = _REPLACED | {name.lower() for name in own}
         self._is_replaced = lru_cache(maxsize=_MOST_NAMES)(self._find_replaced)
         self._version_and_host = f" HTTP/1.1\r\nHost: {endpoint.authority}"
         self._own = f"X-Forwarded-Prefix: /agents/{agent.id}" + "".join(
@@ -102,14 +106,14 @@ class Envelope:
         match = _TRACE.fullmatch(given) if given is not None else None
         if match is not None:
             exchange.trace_id = match[1]
-            return f"00-{match[1]}-{getrandbits(64) | 1:016x}-{match[2]}"
+            return f"00-{match[1]}-{exchange.id[_SPAN:]}-{match[2]}"
         if _TRACESTATE in headers:
             headers.popall(_TRACESTATE)
         exchange.trace_id = exchange.id
-        return f"00-{exchange.id}-{getrandbits(64) | 1:016x}-01"
+        return f"00-{exchange.id}-{exchange.id[_SPAN:]}-01"
 
     def _find_replaced(self, name: str) -> bool:
-        return name.lower() in self._replaced
+        return name.lower().replace("_", "-") in self._replaced  # CGI and WSGI take both spellings for one
 
     def _who(self, principal: Principal | None) -> str:
         """Return the lines that name the principal, each with its CRLF behind it; made once for each."""

@@ -11,7 +11,6 @@ from aiogate.proxy.fields import (
     CONTENT_LENGTH,
     CONTENT_TYPE,
     DATE,
-    OURS,
     PASSES,
     STAYS,
     TRANSFER_ENCODING,
@@ -34,63 +33,67 @@ class Head:
         reason: the phrase behind it, as it was sent.
         fields: as they were sent; the hop-by-hop ones are taken out.
 
-    ``length`` is the body's in digits, None when only its end will tell; ``chunked`` that it comes in chunks;
-    ``media_type`` and ``encoding`` are ``Content-Type`` and ``Content-Encoding`` or ``""``; ``dated`` tells that there
-    is a ``Date``, ``collides`` that there is a field on which aiogate may have its own word.
+    ``wrong`` says what is wrong with them, or is ``""``; ``length`` is the body's in digits, None when only its end
+    will tell; ``chunked`` tells that it comes in chunks; ``media_type`` and ``encoding`` are ``Content-Type`` and
+    ``Content-Encoding`` or ``""``; ``dated`` tells that there is a ``Date``, ``collides`` that there is a field on
+    which aiogate may have its own word.
     """
 
-    __slots__ = ("chunked", "collides", "dated", "encoding", "fields", "length", "media_type", "reason", "status")
+    __slots__ = (
+        "chunked",
+        "collides",
+        "dated",
+        "encoding",
+        "fields",
+        "length",
+        "media_type",
+        "reason",
+        "status",
+        "wrong",
+    )
 
-    def __init__(self, status: int, reason: bytes, fields: Fields) -> None:
+    def __init__(self, status: int, reason: bytes, fields: Fields) -> None:  # noqa: C901 - one look at each field
         self.status = status
         self.reason = reason
-        self.fields = fields
         self.length: bytes | None = None
-        self.chunked = False
-        self.media_type = ""
-        self.encoding = ""
-        self.dated = False
-        self.collides = False
-
-    def wrong(self) -> str:
-        """Read the fields; return what is wrong with them, or ``""``."""
-        if not _FIRST_STATUS <= self.status <= _LAST_STATUS:
-            return f"answered with status {self.status}"
-        if len(self.fields) > _TOO_MANY:
-            return "sent too many headers"
+        self.chunked = self.dated = self.collides = False
+        self.media_type = self.encoding = self.wrong = ""
         kept: Fields = []
         named = b""
-        for field in self.fields:
+        for field in fields:
             sort = sort_of(field[0])
             if sort == PASSES:
                 kept.append(field)
+            elif sort == CONTENT_TYPE:
+                kept.append(field)
+                self.media_type = field[1].decode("latin-1")
+            elif sort == CONTENT_LENGTH:
+                kept.append(field)
+                if self.length is not None:
+                    self.wrong = "sent more than one length"
+                self.length = field[1]
             elif sort == CONNECTION:
                 named += b"," + field[1]
             elif sort == TRANSFER_ENCODING:
                 if self.chunked or field[1].lower() != b"chunked":
-                    return "used a transfer encoding that nobody asked for"
+                    self.wrong = "used a transfer encoding that nobody asked for"
                 self.chunked = True
             elif sort != STAYS:
                 kept.append(field)
-                if problem := self._note(sort, field[1]):
-                    return problem
+                self._note(sort, field[1])
         self.fields = _without(kept, named) if named and named not in _USUAL else kept
-        return ""
+        if not _FIRST_STATUS <= status <= _LAST_STATUS:
+            self.wrong = f"answered with status {status}"
+        elif len(fields) > _TOO_MANY:
+            self.wrong = "sent too many headers"
 
-    def _note(self, sort: int, value: bytes) -> str:
-        if sort == CONTENT_TYPE:
-            self.media_type = value.decode("latin-1")
-        elif sort == CONTENT_LENGTH:
-            if self.length is not None:
-                return "sent more than one length"
-            self.length = value
-        elif sort == DATE:
+    def _note(self, sort: int, value: bytes) -> None:
+        if sort == DATE:
             self.dated = True
         elif sort == CONTENT_ENCODING:
             self.encoding = value.decode("latin-1")
-        elif sort == OURS:
+        else:
             self.collides = True
-        return ""
 
 
 _USUAL: Final = frozenset({b",keep-alive", b",close", b",Keep-Alive"})

@@ -21,32 +21,25 @@ class Watched(Protocol):
 
 
 class Watch:
-    """Looks at what was added until it is discarded; sleeps while there is nothing."""
+    """Looks at what was added until it is discarded, from its making on.
+
+    ``add(watched)`` and ``discard(watched)`` are a set's own: they are called for every request.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._watched: set[Watched] = set()
-        self._timer: asyncio.TimerHandle | None = None
-
-    def add(self, watched: Watched) -> None:
-        """Look at it from now on."""
-        self._watched.add(watched)
-        if self._timer is None:
-            self._timer = self._loop.call_later(_PERIOD_SECONDS, self._look)
-
-    def discard(self, watched: Watched) -> None:
-        """Look at it no more."""
-        self._watched.discard(watched)
+        self.add = self._watched.add
+        self.discard = self._watched.discard
+        self._timer = loop.call_later(_PERIOD_SECONDS, self._look)
 
     def close(self) -> None:
         """Stop looking."""
         self._watched.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.cancel()
 
     def _look(self) -> None:
         now = self._loop.time()
         for watched in tuple(self._watched):
             watched.check(now)
-        self._timer = self._loop.call_later(_PERIOD_SECONDS, self._look) if self._watched else None
+        self._timer = self._loop.call_later(_PERIOD_SECONDS, self._look)
