@@ -18,6 +18,7 @@ from aiogate.exchange import Clock
 from aiogate.journal.writer import Journal
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.answer import Answer
+from aiogate.proxy.conformance import wrong_with
 from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.target import target_of
 from aiogate.proxy.upstream import Upstream
@@ -159,7 +160,7 @@ class Gateway:
             await self._probe(answer, target.full_path)
             return answer
         body, exchange = open_exchange(inbound, target, generation)
-        walk = Walk(exchange, inbound, body, generation, house, answer, target.refused)
+        walk = Walk(exchange, inbound, body, generation, house, answer, target.refused or wrong_with(inbound))
         house.open_exchanges[exchange.id] = inbound
         try:
             return await walk.run()

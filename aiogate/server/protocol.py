@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import aiohttp
-from aiohttp import HttpVersion11, http_exceptions, web, web_protocol
+from aiohttp import HttpVersion10, HttpVersion11, http_exceptions, web, web_protocol
 from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import EmptyStreamReader, StreamReader
 from aiohttp.web import BaseRequest, RequestPayloadError, StreamResponse
@@ -31,7 +31,10 @@ Handle = Callable[[Inbound], Awaitable[Answer]]
 """Serves one request."""
 
 _log: Final = logging.getLogger(__name__)
-_TOO_LARGE: Final = (http_exceptions.LineTooLong,)
+_SPOKEN: Final = (HttpVersion11, HttpVersion10)
+_UNSPOKEN: Final = refusal("bad_request", "the request is not HTTP/1.1 or HTTP/1.0")
+_BAD: Final = http_exceptions.BadHttpMessage
+_TOO_MANY: Final = "Too many headers received"
 _LEAST_PAYLOAD: Final = 65536
 
 
@@ -58,16 +61,13 @@ class _Public(web_protocol.RequestHandler):
         if request.transport is None:
             msg = "the client has closed its connection"
             raise ConnectionResetError(msg)
-        response = web.Response(status=problem.status, body=problem_body(problem, "", ""))
-        response.headers.update(problem_headers(problem))
-        response.force_close()
-        return response
+        return _whole(problem)
 
 
 class _Quick(_Public):
     __slots__ = ()
 
-    async def start(self) -> None:
+    async def start(self) -> None:  # noqa: C901 - the life of a connection
         """Serve the requests of the connection, one after the other."""
         handle: Handle = self._manager.handle  # type: ignore[union-attr] # it is a PublicServer
         task = asyncio.current_task()
@@ -86,11 +86,14 @@ class _Quick(_Public):
                 if isinstance(message, web_protocol._ErrInfo):  # noqa: SLF001 - as above
                     self._refuse(_problem(message.status, message.exc))
                     break
+                if message.version not in _SPOKEN:
+                    self._refuse(_UNSPOKEN)
+                    break
                 inbound = Inbound(
                     message.method,
                     message.path,
                     message.headers,
-                    message.version < HttpVersion11,
+                    message.version is not HttpVersion11,
                     not (message.should_close or self._upgraded),
                     type(payload) is not EmptyStreamReader,
                     payload,
@@ -169,7 +172,9 @@ class PublicServer(web.Server):
     """
 
     def __init__(self, handle: Handle, *, quick: bool | None = None, **settings: Any) -> None:  # noqa: ANN401 - aiohttp's
-        async def public(request: BaseRequest) -> Answer:
+        async def public(request: BaseRequest) -> Answer | StreamResponse:
+            if request.version not in _SPOKEN:
+                return _whole(_UNSPOKEN)
             return await handle(Inbound.of(request))
 
         super().__init__(public, **settings)  # type: ignore[arg-type] # an Answer does what is asked of a response
@@ -184,13 +189,21 @@ class PublicServer(web.Server):
         return self._protocol(self, loop=self._loop, **kwargs)
 
 
+def _whole(problem: Refusal) -> StreamResponse:
+    """Return a problem as aiohttp's own response, after which the connection is closed."""
+    response = web.Response(status=problem.status, body=problem_body(problem, "", ""))
+    response.headers.update(problem_headers(problem))
+    response.force_close()
+    return response
+
+
 def _problem(status: int, error: BaseException | None) -> Refusal:
     """Return what a client is told of a request that is no HTTP, or of a fault of ours, which is logged."""
     if status >= 500:  # noqa: PLR2004 - a fault of ours
         _log.error("a request failed in the listener", exc_info=error)
         return refusal("internal_error", "the gateway failed")
-    if isinstance(error, _TOO_LARGE):
-        return refusal("headers_too_large", "the request line or a header is too long")
+    if isinstance(error, http_exceptions.LineTooLong) or (isinstance(error, _BAD) and error.message == _TOO_MANY):
+        return refusal("headers_too_large", "the request line or a header is too long, or there are too many headers")
     return refusal("bad_request", "the request is not valid HTTP")
 
 

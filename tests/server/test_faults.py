@@ -79,7 +79,6 @@ EXPECTED = {
     "status_529_retry_after": Expected(529, reused=True),
     "status_429_retry_after": Expected(429, reused=True),
 }
-BUGS = {"version_2": "llhttp takes HTTP/2.0 for a version, and on_headers_complete does not look at it"}
 
 
 def test_of_every_fault_it_is_known_how_it_ends() -> None:
@@ -182,15 +181,8 @@ async def recorded(gateway: RunningGateway, count: int) -> dict[str, Any]:
     return record
 
 
-def parameters() -> list[Any]:
-    def marks(fault: str) -> list[Any]:
-        return [pytest.mark.xfail(reason=BUGS[fault], strict=True)] if fault in BUGS else []
-
-    return [pytest.param(fault, marks=marks(fault), id=fault) for fault in FAULTS]
-
-
 @pytest.mark.parametrize("stream", [False, True], ids=["call", "stream"])
-@pytest.mark.parametrize("fault", parameters())
+@pytest.mark.parametrize("fault", FAULTS)
 async def test_a_fault_ends_its_own_exchange_and_harms_no_other(fault: str, stream: bool, tmp_path: Path) -> None:
     expected, tasks = EXPECTED[fault], asyncio.all_tasks()
     async with asyncio.timeout(SECONDS), faulty_agent(fault, stream=stream, times=1, cued=True) as agent:

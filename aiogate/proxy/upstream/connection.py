@@ -22,6 +22,7 @@ __all__ = ["Connection", "Home"]
 _MOST_HEAD_BYTES: Final = 65536
 _SWITCHING_PROTOCOLS: Final = 101
 _FIRST_STATUS: Final = 200
+_SPOKEN: Final = ("1.1", "1.0")
 _NO_BODY: Final = frozenset({204, 304})
 _UNREACHABLE: Final = "agent_unreachable"
 
@@ -265,6 +266,8 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
         if self._informational:
             return
         head = Head(status, self._reason, self._fields)
+        if self._parser.get_http_version() not in _SPOKEN:
+            head.wrong = "did not answer in HTTP/1.1 or HTTP/1.0"
         if head.wrong:
             self._fail(head.wrong)
             return

@@ -20,7 +20,6 @@ class Hostile:
         then: targets of further requests that ``raw`` honestly holds; they are the client's own and are served.
         absent: lower-case names of headers that must not reach the agent.
         statuses: of which one refuses it.
-        bug: why the gateway does not stand it yet.
     """
 
     name: str
@@ -33,7 +32,6 @@ class Hostile:
     then: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     statuses: frozenset[int] = frozenset({400, 413, 414, 431})
-    bug: str = ""
 
 
 def post(

@@ -12,7 +12,6 @@ def asks(
     seen: str | None = None,
     method: bytes = b"GET",
     statuses: frozenset[int] = frozenset({400, 414, 431}),
-    bug: str = "",
 ) -> Hostile:
     """A request for a target; ``seen`` is what the agent may see of it."""
     return Hostile(
@@ -23,7 +22,6 @@ def asks(
         method=method.decode(),
         optional=True,
         statuses=statuses,
-        bug=bug,
     )
 
 
@@ -42,14 +40,12 @@ REQUESTS = (
         b"/agents/echo/x",
         method=b"CONNECT",
         statuses=frozenset({400, 405, 501}),
-        bug="CONNECT goes on to the agent, whose 2xx to it has no body (RFC 9110 section 9.3.6); the gateway reads one",
     ),
     asks(
         "path by TRACE",
         b"/agents/echo/x",
         method=b"TRACE",
         statuses=frozenset({400, 405, 501}),
-        bug="TRACE goes on to the agent, which may send the credentials back that the gateway has put in",
     ),
     asks("asterisk", b"*"),
     asks("asterisk by OPTIONS", b"*", method=b"OPTIONS"),
