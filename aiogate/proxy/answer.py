@@ -31,13 +31,14 @@ class Answer:
     all there is; ``write`` writes a chunk, ``finish`` the last bytes.
     """
 
-    __slots__ = ("_chunked", "_inbound", "_protocol", "_transport", "keep_alive", "started", "status")
+    __slots__ = ("_inbound", "chunked", "keep_alive", "protocol", "started", "status", "transport")
 
     def __init__(self, inbound: Inbound) -> None:
         self._inbound = inbound
-        self._transport = inbound.transport
-        self._protocol = inbound.protocol
-        self._chunked = False
+        self.transport = inbound.transport
+        self.protocol = inbound.protocol
+        self.chunked = False
+        """Whether the body goes out in chunks, which the head decides."""
         self.started = False
         """Whether the client has been sent the head."""
         self.status = 0
@@ -78,7 +79,7 @@ class Answer:
             own += "\r\nConnection: keep-alive" if self.keep_alive else "\r\nConnection: close"
         else:
             if not length_known:
-                self._chunked = True
+                self.chunked = True
                 own += "\r\nTransfer-Encoding: chunked"
             if not self.keep_alive:
                 own += "\r\nConnection: close"
@@ -90,38 +91,38 @@ class Answer:
 
     async def send(self, answer: bytes) -> None:
         """Write a whole answer, head and body in one."""
-        transport = self._transport
+        transport = self.transport
         if transport is None or transport.is_closing():
             self._gone()
         self.started = True
         transport.write(answer)
-        if self._protocol.writing_paused:
+        if self.protocol.writing_paused:
             await self._inbound.writer.drain()
 
     def write(self, chunk: bytes) -> None:
         """Write a chunk as it is, at once."""
-        self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
+        self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self.chunked else chunk)
 
     @property
     def writable(self) -> bool:
         """Whether the client is still there."""
-        return self._transport is not None and not self._transport.is_closing()
+        return self.transport is not None and not self.transport.is_closing()
 
     @property
     def slow(self) -> bool:
         """Whether more is waiting to be sent than should be: time to ``drain``."""
-        return self._protocol.writing_paused
+        return self.protocol.writing_paused
 
     async def drain(self) -> None:
         """Wait until the client has read enough; raises ``ConnectionResetError`` when it has gone."""
-        if self._transport is None or self._transport.is_closing():
+        if self.transport is None or self.transport.is_closing():
             self._gone()
-        if self._protocol.writing_paused:
+        if self.protocol.writing_paused:
             await self._inbound.writer.drain()
 
     async def finish(self, last: bytes = b"") -> None:
         """Write the last bytes: the last chunk, if there is one, and the end of the body."""
-        if self._chunked:
+        if self.chunked:
             framed = b"%x\r\n%b\r\n" % (len(last), last) if last else b""
             self._write(framed + _LAST_CHUNK)
         elif last:
@@ -131,10 +132,10 @@ class Answer:
     def abort(self) -> None:
         """End the connection so that the client cannot take what it has for a whole answer."""
         self.keep_alive = False
-        transport = self._transport
+        transport = self.transport
         if transport is None:
             return
-        if self.started and not self._chunked and self._inbound.is_old:
+        if self.started and not self.chunked and self._inbound.is_old:
             # RFC 9112 section 8: without chunks or length only a reset tells an old client of the cut
             sock = transport.get_extra_info("socket")
             if sock is not None:
@@ -142,7 +143,7 @@ class Answer:
         transport.close()
 
     def _write(self, data: bytes) -> None:
-        transport = self._transport
+        transport = self.transport
         if transport is None or transport.is_closing():
             self._gone()
         else:

@@ -66,15 +66,17 @@ async def relay(  # noqa: PLR0913, PLR0917 - the two ends and what looks on
 async def _pour(response: Response, exchange: Exchange, answer: Answer, observe: Observer | None) -> None:
     """Pass on everything but what comes with the end; no task wakes up for a chunk while the client keeps up."""
 
+    transport, protocol, chunked = answer.transport, answer.protocol, answer.chunked
+
     def pass_on(chunk: bytes) -> None:
-        if not answer.writable:
+        if transport is None or transport.is_closing():
             response.hold()
             return
-        answer.write(chunk)
+        transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
         exchange.bytes_out += len(chunk)
         if observe is not None:
             observe(chunk)
-        if answer.slow:
+        if protocol.writing_paused:
             response.hold()
 
     while not response.complete:
