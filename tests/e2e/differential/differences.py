@@ -1,6 +1,6 @@
 """What may differ between an exchange made straight with the agent and one made through the gateway, and why.
 
-``HEADERS`` and ``MANNERS`` are the whole list: what is on neither is the same. ``documented`` finds where a user reads it.
+``HEADERS`` and ``MANNERS`` are the whole list: what is on neither is the same. ``documented`` finds it in the docs.
 """
 
 import re
