@@ -61,14 +61,14 @@ class Answer:
             headers["Content-Length"] = str(len(body))
         if "Date" not in headers:
             own = f"{own}\r\nDate: {now()}"
-        return self.head(status, b"", edited_fields(headers), own, length_known=True) + body
+        return self.head(status, None, edited_fields(headers), own, length_known=True) + body
 
-    def head(self, status: int, reason: bytes, fields: Fields, own: str, *, length_known: bool) -> bytes:
+    def head(self, status: int, reason: bytes | None, fields: Fields, own: str, *, length_known: bool) -> bytes:
         """Return the head; chunked where the length is not known and the client is not too old for chunks.
 
         Args:
             status: HTTP status.
-            reason: the agent's phrase, ``b""`` for the usual one.
+            reason: the agent's phrase, None for the usual one.
             fields: end-to-end headers.
             own: header lines of aiogate's, with CRLF between them.
             length_known: the headers say it, or there is no body.

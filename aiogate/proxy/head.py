@@ -22,9 +22,9 @@ _colon: Final = b": ".join
 
 
 @lru_cache(maxsize=1024)
-def first_line(status: int, reason: bytes) -> bytes:
-    """Return the status line; a reason with control characters in it gives way to the usual one, as ``b""`` does."""
-    if not reason or _FORBIDDEN.search(reason.decode("latin-1")):
+def first_line(status: int, reason: bytes | None) -> bytes:
+    """Return the status line; a reason with control characters in it gives way to the usual one, as None does."""
+    if reason is None or _FORBIDDEN.search(reason.decode("latin-1")):
         reason = _PHRASES.get(status, b"")
     return b"HTTP/1.1 %d %b" % (status, reason)
 

@@ -44,7 +44,7 @@ def check_handshake(inbound: Inbound) -> None:
 
 def switched(headers: CIMultiDict[str], own: str) -> bytes:
     """Return the head of the 101 for the client; ValueError for control characters in a header."""
-    return response_head(first_line(_SWITCHING_PROTOCOLS, b""), edited_fields(headers), own + HANDSHAKE)
+    return response_head(first_line(_SWITCHING_PROTOCOLS, None), edited_fields(headers), own + HANDSHAKE)
 
 
 class _Upwards:
