@@ -177,6 +177,9 @@ class Exchange:
         candidates: agents that may still serve the exchange, best first.
         target: what the path names: an agent's id, or None for the catalogue.
         scheme: ``http`` or ``https`` towards the client.
+        budget_share: of the tightest budget that the exchange is charged to, what is used and held; 1.0 is all of it,
+            None: nobody says.
+        shadow_rules: names of the rules that would have refused the exchange if they were enforced.
     """
 
     id: str
@@ -201,6 +204,8 @@ class Exchange:
     refusal: Refusal | None = None
     grant: Grant | None = None
     quotas: tuple[Quota, ...] = ()
+    budget_share: float | None = None
+    shadow_rules: tuple[str, ...] = ()
     status: int = 0
     response_headers: CIMultiDict[str] = attrs.field(factory=CIMultiDict)
     outcome: Outcome | None = None

@@ -25,7 +25,20 @@ _FROM_OUTSIDE_CHARACTERS: Final = {"trace_id": 32, "method": 16, "client": 48}
 _MODEL_CHARACTERS: Final = 64
 _NAME_BYTES: Final = 26
 _INT64_MAX: Final = 2**63 - 1
-_ABSENT_WHEN_NULL: Final = ("trace_id", "key_id", "department", "rule", "first_byte_seconds", "cost_center", "client")
+_DETAIL_CHARACTERS: Final = 160
+_SHADOWS: Final = 3
+"""So many names of rules in the shadow are kept; a ``…`` behind them says that there were more."""
+_ABSENT_WHEN_NULL: Final = (
+    "trace_id",
+    "key_id",
+    "department",
+    "rule",
+    "detail",
+    "shadow",
+    "first_byte_seconds",
+    "cost_center",
+    "client",
+)
 _NAMES: Final = ("principal", "key_id", "department", "agent", "code", "rule", "cost_center")
 _URI_CHARACTERS: Final = "!#$%&'()*+,/:;=?@[]"
 
@@ -33,8 +46,8 @@ _URI_CHARACTERS: Final = "!#$%&'()*+,/:;=?@[]"
 def encode(exchange: Exchange) -> bytes:
     """Return the record of an ended exchange: one line of JSON that ends in a line feed.
 
-    The path gives way first when a record would pass ``RECORD_BYTES``; then names become their digests, so that
-    two callers stay two.
+    The detail gives way first when a record would pass ``RECORD_BYTES``, and then the path; then names become their
+    digests, so that two callers stay two.
     """
     facts = _facts(exchange)
     try:
@@ -75,6 +88,8 @@ def _facts(exchange: Exchange) -> dict[str, Any]:
         "outcome": exchange.outcome,
         "code": refused.code if refused else None,
         "rule": refused.rule if refused else None,
+        "detail": _cut(refused.detail, _DETAIL_CHARACTERS) if refused else None,
+        "shadow": _shadow(exchange.shadow_rules) if exchange.shadow_rules else None,
         "duration_seconds": round(ended - started, 6),
         "first_byte_seconds": None if first_byte is None else round(first_byte - started, 6),
         "overhead_seconds": round(_overhead(exchange, ended), 6),
@@ -90,6 +105,10 @@ def _facts(exchange: Exchange) -> dict[str, Any]:
         if facts[name] is None:
             del facts[name]
     return facts
+
+
+def _shadow(rules: tuple[str, ...]) -> list[str]:
+    return [*rules[:_SHADOWS], *("…" for _ in rules[_SHADOWS : _SHADOWS + 1])]
 
 
 def _overhead(exchange: Exchange, ended: float) -> float:
@@ -141,11 +160,15 @@ def _fitted(facts: Mapping[str, Any]) -> bytes:
         if name in tame:
             tame[name] = _escaped(tame[name], characters)
     line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
-    if len(line) > RECORD_BYTES:
-        tame["path"] = _cut(tame["path"], max(1, len(tame["path"]) - (len(line) - RECORD_BYTES) - len("…".encode())))
-        line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
+    for name in ("detail", "path"):
+        if len(line) > RECORD_BYTES and name in tame:
+            too_many = len(line) - RECORD_BYTES
+            tame[name] = _cut(tame[name], max(1, len(tame[name]) - too_many - len("…".encode())))
+            line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     if len(line) > RECORD_BYTES:
         tame |= {name: _digest(tame[name]) for name in _NAMES if tame.get(name) is not None}
+        if "shadow" in tame:
+            tame["shadow"] = ["…"]
         line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     return line
 
@@ -153,6 +176,8 @@ def _fitted(facts: Mapping[str, Any]) -> bytes:
 def _tame(fact: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
     if isinstance(fact, str):
         return fact.encode("utf-8", "replace").decode()
+    if isinstance(fact, list):
+        return [_tame(item) for item in fact]
     if isinstance(fact, int):
         return max(-_INT64_MAX, min(fact, _INT64_MAX))
     return fact
