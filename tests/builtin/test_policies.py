@@ -1,9 +1,11 @@
 """``policies``: who is ruled out by which rule, and that whatever cannot be decided denies."""
 
+import gc
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import hypothesis.strategies as st
 import pytest
@@ -24,6 +26,7 @@ ALICE = Principal(
     attributes={"team": "growth"},
 )
 BOB = Principal(id="bob", roles=frozenset({"contractor"}), department="sales")
+BERLIN = ZoneInfo("Europe/Berlin")  # read here: the loop reads no files
 MONDAY_NINE = 1_767_603_600.0  # 2026-01-05T09:00:00Z
 
 
@@ -55,7 +58,7 @@ async def refused(policies: Policies, exchange: Exchange) -> Refusal | None:
 async def code(deny: str, principal: Principal | None = ALICE, **facts: Any) -> str | None:
     """Return the code of the refusal by one condition."""
     rule = {"deny": deny, "needs_body": "body" in deny}
-    why = await refused(plugin(rule, timezone="Europe/Berlin"), exchange_of(principal, **facts))
+    why = await refused(plugin(rule, timezone=BERLIN.key), exchange_of(principal, **facts))
     return why.code if why is not None else None
 
 
@@ -335,6 +338,47 @@ def test_the_first_match_wins_whatever_rules_there_are(rules: list[dict[str, Any
     assert [agent.id for agent in exchange.candidates] == [name for name in "abcd" if expected[name] is None]
     found = [(why.rule, why.code) for why in exchange._ruled_out]
     assert found == [why for why in expected.values() if why is not None]
+
+
+@pytest.mark.parametrize(
+    "deny",
+    [
+        'glob("ip_in(client.ip, [])", "ip_in*[])")',
+        "glob('a\\'b), (', 'a?b), (')",
+        r'''glob("""a"b""", r"""a"b""") && glob(r"\", "?")''',
+        'glob("a", // ip_in(\n "?")',
+        'glob(request.path, "/x") && !glob(request.path, "/y") || glob(request.path, "/z")',
+        'glob([{"a": "b,c"}][0]["a"], "b,c")',
+        'glob(glob("a", "a") ? "x" : "y", "x")',
+        '[1, 2].exists(n, n == 2 && glob(request.path, "/x"))',
+    ],
+)
+async def test_a_call_is_found_wherever_it_stands(deny: str) -> None:
+    assert await code(deny) == "policy_denied"
+    assert await code(f"!({deny}\n)") is None
+
+
+async def test_a_call_that_fails_matters_only_where_it_is_needed() -> None:
+    assert await code('ip_in(principal.id, ["::/0"]) && false') is None
+    assert await code('ip_in(principal.id, ["::/0"]) || true') == "policy_denied"
+
+
+def test_a_call_on_a_variable_of_a_macro_is_a_problem() -> None:
+    [problem] = problems_of({"name": "r", "deny": 'principal.roles.exists(r, glob(r, "x*"))'})
+    assert "glob takes no variable of exists(), all(), filter() or map()" in problem
+
+
+async def test_no_function_is_called_by_cel_itself() -> None:
+    """cel-expr-python 0.1.3 leaks the arguments of every call."""
+    rules = plugin({"deny": '!ip_in(client.ip, ["127.0.0.0/8"]) || glob(request.path, "/y*")'})
+    exchange = exchange_of()
+    assert await refused(rules, exchange) is None
+    gc.collect()
+    before = len(gc.get_objects())
+    for _ in range(1000):
+        await rules.pre_request(exchange)
+    gc.collect()
+    assert len(gc.get_objects()) - before < 100
 
 
 def above(text: str, marked: str) -> str:

@@ -11,16 +11,18 @@ from typing import Any, Final
 
 import attrs
 
+from aiogate.builtin.policies.calls import calls_in
 from aiogate.builtin.policies.complaints import complaint
 
-__all__ = ["Bound", "Condition", "ConditionError", "ConditionFailed", "Function", "Language"]
+__all__ = ["Bound", "Call", "Condition", "ConditionError", "ConditionFailed", "Function", "Language"]
 
 _SHOWN: Final = 200
 _WORD: Final = re.compile(r"\w+")
+_CALLS: Final = "calls"
 _MISSING: Final = "a rule needs the package cel-expr-python, which is not installed: pip install cel-expr-python"
-
-Bound = Any
-"""Values that conditions are evaluated on; made by ``Language.bind``."""
+_LOCAL: Final = (
+    "{name} takes no variable of exists(), all(), filter() or map(), and no macro with one; of a text use .matches()"
+)
 
 
 class ConditionError(ValueError):
@@ -33,7 +35,10 @@ class ConditionFailed(Exception):  # noqa: N818 - it is what became of an evalua
 
 @attrs.frozen
 class Function:
-    """A function for conditions: its parameters and its result in CEL's own words, such as ``list<string>``."""
+    """A function for conditions: its parameters in CEL's own words, such as ``list<string>``; it tells true or false.
+
+    ``call`` may raise ``ValueError``: then the condition fails, if it needs the result.
+    """
 
     name: str
     parameters: tuple[str, ...]
@@ -41,26 +46,66 @@ class Function:
 
 
 @attrs.frozen
+class Bound:
+    """Values that conditions are evaluated on; ``reasons`` say why a call has no result, by its key."""
+
+    activation: Any
+    reasons: Mapping[str, str]
+
+
+@attrs.frozen(eq=False)
+class Call:
+    """A call of a function, asked before the conditions that it stands in; ``key`` is its name among all."""
+
+    key: str
+    function: Function
+    arguments: tuple["Condition", ...]
+
+    def result(self, values: Mapping[str, object], bound: Bound) -> bool:
+        """Return what the function says; raises what it raises."""
+        arguments = (
+            values[argument.text] if argument.text in values else argument.value(bound) for argument in self.arguments
+        )
+        return self.function.call(*arguments)
+
+
+@attrs.frozen(eq=False)
 class Condition:
-    """A compiled condition; ``names`` are the variables that it mentions, or may mention."""
+    """A compiled condition, or an argument of a call in one.
+
+    Args:
+        text: as it was written.
+        names: the variables that it mentions, or may mention.
+        calls: those within it, each behind those that it needs.
+    """
 
     text: str
     names: frozenset[str]
+    calls: tuple[Call, ...]
+    rewritten: str
     _program: Any
     _bool: Any
 
     def holds(self, bound: Bound) -> bool:
         """Tell whether the condition is true; raises ``ConditionFailed`` when it is neither true nor false."""
+        return self._evaluated(bound, lambda kind: kind == self._bool) is True
+
+    def value(self, bound: Bound) -> object:
+        """Return what it comes to; raises ``ConditionFailed`` when it comes to nothing."""
+        return self._evaluated(bound, lambda kind: kind.name() not in {"ERROR", "UNKNOWN"})
+
+    def _evaluated(self, bound: Bound, is_expected: Callable[[Any], bool]) -> object:
         try:
-            result = self._program.eval(bound)
+            result = self._program.eval(bound.activation)
             kind, value = result.type(), result.plain_value()
         except Exception as error:  # the border to CEL: whatever it raises denies
             msg = f"{type(error).__name__}: {error}"
             raise ConditionFailed(msg) from error
-        if kind != self._bool:
-            msg = f"it came to {kind.name()}: {str(value)[:_SHOWN]}"
+        if not is_expected(kind):
+            reasons = [reason for key, reason in bound.reasons.items() if f'"{key}"' in str(value)]
+            msg = reasons[0] if reasons else f"it came to {kind.name()}: {str(value)[:_SHOWN]}"
             raise ConditionFailed(msg)
-        return value is True
+        return value
 
 
 class Language:
@@ -72,52 +117,96 @@ class Language:
             from cel_expr_python import cel  # noqa: PLC0415 - 14 MB that only a gateway with rules needs
         except ImportError as error:
             raise ConditionError(_MISSING) from error
+        self._functions = {function.name: function for function in functions}
         self._names = tuple(names)
-        self._functions = tuple(function.name for function in functions)
+        self._calls: dict[str, Call] = {}
         self._bool = cel.Type.BOOL
-        self._environment = cel.NewEnv(
-            variables={name: cel.Type(kind) for name, kind in names.items()},
-            functions=[_declaration(cel, function) for function in functions],
-        )
+        variables = {name: cel.Type(kind) for name, kind in names.items()}
+        declared = [_declaration(cel, function) for function in self._functions.values()]
+        self._written = cel.NewEnv(variables=variables, functions=declared)
+        self._run = cel.NewEnv(variables={**variables, _CALLS: cel.Type("map<string, bool>")})
 
     def compile(self, text: str) -> Condition:
         """Return the condition; raises ``ConditionError`` when it is not in order or can never be true or false."""
-        try:
-            program = self._environment.compile(text)
-        except Exception as error:
-            raise ConditionError(complaint(str(error), text, (*self._names, *self._functions))) from error
-        kind = program.return_type().name()
+        kind = self._compiled(self._written, text).return_type().name()
         if kind not in {"BOOL", "DYN"}:
             msg = f"expected a condition that is true or false; this one is of type {kind}"
             raise ConditionError(msg)
-        words = set(_WORD.findall(text))
-        # A word within a string counts too: a name too many costs a value, a name too few would deny.
-        names = frozenset(name for name in self._names if words.issuperset(name.split(".")))
-        return Condition(text, names, program, self._bool)
+        return self._term(text)
 
     def any_of(self, conditions: Iterable[Condition]) -> Condition | None:
         """Return the condition that is false when all of these are, and only then; None when CEL takes none so big.
 
         It says nothing about which of them is true first: ``true || error`` is true.
         """
+        conditions = tuple(conditions)
+        # a line of its own each: a condition may end in a comment
+        text = " || ".join(f"({condition.rewritten}\n)" for condition in conditions)
         try:
-            # a line of its own each: a condition may end in a comment
-            return self.compile(" || ".join(f"({condition.text}\n)" for condition in conditions))
+            program = self._compiled(self._run, text)
         except ConditionError:
             return None
+        names = frozenset[str]().union(*(condition.names for condition in conditions))
+        calls = dict.fromkeys(call for condition in conditions for call in condition.calls)
+        return Condition(text, names, tuple(calls), text, program, self._bool)
 
-    def bind(self, values: Mapping[str, object]) -> Bound:
-        """Return the values for ``Condition.holds``; names that have none fail, as do those that CEL cannot take."""
+    def bind(self, values: Mapping[str, object], calls: Iterable[Call] = ()) -> Bound:
+        """Return the values for ``Condition.holds``, and the results of ``calls``.
+
+        Names that have no value fail, as do those whose values CEL cannot take.
+        """
+        results: dict[str, bool] = {}
+        reasons: dict[str, str] = {}
+        known: dict[str, object] = {**values, _CALLS: results}
+        bound = Bound(self._activation(known), reasons)
+        for call in calls:
+            try:
+                results[call.key] = call.result(values, bound)
+            except (ValueError, ConditionFailed) as error:
+                reasons[call.key] = f"{call.function.name}: {error}"
+        return Bound(self._activation(known), reasons) if results else bound
+
+    def _term(self, text: str) -> Condition:
+        """Return a text that is in order as it is run: without its calls."""
+        calls: dict[Call, None] = {}
+        rewritten, position = "", 0
+        for found in calls_in(text, self._functions):
+            source = text[found.start : found.end]
+            if source not in self._calls:
+                arguments = tuple(self._argument(text[start:end], found.name) for start, end in found.arguments)
+                self._calls[source] = Call(f"c{len(self._calls)}", self._functions[found.name], arguments)
+            call = self._calls[source]
+            calls.update(dict.fromkeys(inner for argument in call.arguments for inner in argument.calls))
+            calls[call] = None
+            rewritten += f"{text[position : found.start]}{_CALLS}.{call.key}"
+            position = found.end
+        rewritten += text[position:]
+        words = set(_WORD.findall(text))
+        # A word within a string counts too: a name too many costs a value, a name too few would deny.
+        names = frozenset(name for name in self._names if words.issuperset(name.split(".")))
+        return Condition(text, names, tuple(calls), rewritten, self._compiled(self._run, rewritten), self._bool)
+
+    def _argument(self, text: str, name: str) -> Condition:
         try:
-            return self._environment.Activation(values)
+            return self._term(text.strip())
+        except ConditionError as error:  # the whole is in order, so it is a name that only the whole knows
+            raise ConditionError(_LOCAL.format(name=name)) from error
+
+    def _compiled(self, environment: Any, text: str) -> Any:  # noqa: ANN401 - a library without types
+        try:
+            return environment.compile(text)
+        except Exception as error:  # the border to CEL: whatever it raises is a problem of the text
+            raise ConditionError(complaint(str(error), text, (*self._names, *self._functions))) from error
+
+    def _activation(self, values: Mapping[str, object]) -> Any:  # noqa: ANN401 - likewise
+        try:
+            return self._run.Activation(values)
         except Exception:  # noqa: BLE001 - the border to CEL: a value that it refuses is no value
-            return self._environment.Activation(
-                {name: value for name, value in values.items() if self._takes(name, value)}
-            )
+            return self._run.Activation({name: value for name, value in values.items() if self._takes(name, value)})
 
     def _takes(self, name: str, value: object) -> bool:
         try:
-            self._environment.Activation({name: value})
+            self._run.Activation({name: value})
         except Exception:  # noqa: BLE001 - as above
             return False
         return True
@@ -125,5 +214,4 @@ class Language:
 
 def _declaration(cel: Any, function: Function) -> Any:  # noqa: ANN401 - a library without types
     parameters = [cel.Type(kind) for kind in function.parameters]
-    overload = cel.Overload(f"aiogate_{function.name}", cel.Type.BOOL, parameters, False, function.call)
-    return cel.FunctionDecl(function.name, [overload])
+    return cel.FunctionDecl(function.name, [cel.Overload(f"aiogate_{function.name}", cel.Type.BOOL, parameters, False)])

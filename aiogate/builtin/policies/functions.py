@@ -13,6 +13,7 @@ from typing import Final
 
 import attrs
 
+from aiogate.builtin.policies.calls import calls_in
 from aiogate.builtin.policies.conditions import Function
 
 __all__ = ["Mistake", "functions", "glob", "ip_in", "literals", "time_between"]
@@ -22,7 +23,6 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _KEPT: Final = 4096
 _TIME: Final = re.compile(r"(?P<hour>[01][0-9]|2[0-4]):(?P<minute>[0-5][0-9])")
-_CALL: Final = re.compile(r"\b(?P<name>ip_in|time_between)\s*\((?P<arguments>[^()]*)\)")
 _TEXT: Final = re.compile(r""""([^"\\\n]*)"|'([^'\\\n]*)'""")
 _MIDNIGHT: Final = 24 * 60
 
@@ -68,14 +68,14 @@ class Mistake:
 
 def literals(text: str) -> Iterator[Mistake]:
     """Yield the networks and times written out in a condition that are none."""
-    for call in _CALL.finditer(text):
-        read: Callable[[str], object] = _network if call["name"] == "ip_in" else _minutes
-        start = call.start("arguments")
-        for literal in _TEXT.finditer(call["arguments"]):
-            try:
-                read(literal[1] if literal[1] is not None else literal[2])
-            except ValueError as error:
-                yield Mistake(str(error), start + literal.start(), len(literal[0]))
+    read: dict[str, Callable[[str], object]] = {"ip_in": _network, "time_between": _minutes}
+    for call in calls_in(text, read):
+        for start, end in call.arguments:
+            for literal in _TEXT.finditer(text, start, end):
+                try:
+                    read[call.name](literal[1] if literal[1] is not None else literal[2])
+                except ValueError as error:
+                    yield Mistake(str(error), literal.start(), len(literal[0]))
 
 
 @functools.lru_cache(maxsize=_KEPT)

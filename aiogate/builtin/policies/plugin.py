@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
 from aiogate import Agent, Claim, Exchange, Finding, Refusal, hookimpl, refusal
+from aiogate.builtin.policies.conditions import Bound
 from aiogate.builtin.policies.facts import Facts
 from aiogate.builtin.policies.reach import never_matching
 from aiogate.builtin.policies.replay import Replayed, replayed
@@ -66,8 +67,9 @@ class Policies:
         for agent in exchange.candidates:
             for chapter in (book.enforced(agent.id), book.shadows(agent.id)):
                 values = self._values(exchange, agent, chapter.names - unknown, {})
+                bound = chapter.bind(values)
                 for rule in chapter.rules:
-                    yield _finding(rule, agent, book, values, unknown)
+                    yield _finding(rule, agent, bound, values, unknown)
 
     def warnings(self, agents: Mapping[str, Agent]) -> Iterator[tuple[str, str]]:
         """Yield the rules that can never match, for ``aiogate check``: where they stand, and why."""
@@ -83,15 +85,15 @@ class Policies:
             return Replayed()
         chapter = self._book.enforced(agent.id)
         values = self._values(exchange, agent, chapter.names - unknown, {})
-        return replayed(chapter, self._book.bind(values), unknown)
+        return replayed(chapter, chapter.bind(values), unknown)
 
     def _verdicts(
         self, exchange: Exchange, agent: Agent, chapter: Chapter, shared: dict[str, object]
     ) -> Iterator[Verdict]:
         """Yield the verdicts of a chapter's rules; ``shared`` keeps what is the same for the next agent."""
-        if self._book is None or not chapter.rules:
+        if not chapter.rules:
             return
-        bound = self._book.bind(self._values(exchange, agent, chapter.names, shared))
+        bound = chapter.bind(self._values(exchange, agent, chapter.names, shared))
         for verdict in chapter.verdicts(bound):
             if verdict.failure is not None:
                 what = (exchange.id, verdict.rule.settings.name, agent.id, verdict.failure)
@@ -117,10 +119,8 @@ def _refusal(verdict: Verdict) -> Refusal:
     return refusal("policy_failed", detail, rule=rule.name)
 
 
-def _finding(
-    rule: Rule, agent: Agent, book: Rulebook, values: Mapping[str, object], unknown: frozenset[str]
-) -> Finding:
-    verdict = rule.verdict(book.bind(values))
+def _finding(rule: Rule, agent: Agent, bound: Bound, values: Mapping[str, object], unknown: frozenset[str]) -> Finding:
+    verdict = rule.verdict(bound)
     names = rule.condition.names
     said: Literal["passes", "denies", "would deny", "unknown"] = "passes"
     if verdict is not None and verdict.failure is not None and names & unknown:

@@ -38,6 +38,6 @@ def _constant(config: PoliciesConfig, rule: RuleSettings, agent: Agent) -> bool 
     condition = rule.condition(config.timezone)
     values = Facts.of_agent(agent, condition.names)
     try:
-        return condition.holds(language(config.timezone).bind(values))
+        return condition.holds(language(config.timezone).bind(values, condition.calls))
     except ConditionFailed:
         return None

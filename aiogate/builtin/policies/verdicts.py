@@ -5,12 +5,12 @@ every exchange; one by one only where it is not. A rule that fails denies. Knows
 verdicts come out.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Self
 
 import attrs
 
-from aiogate.builtin.policies.conditions import Bound, Condition, ConditionFailed, Language
+from aiogate.builtin.policies.conditions import Bound, Call, Condition, ConditionFailed, Language
 from aiogate.builtin.policies.rules import PoliciesConfig, RuleSettings, language
 
 __all__ = ["Chapter", "Rule", "Rulebook", "Verdict"]
@@ -70,9 +70,11 @@ class Chapter:
     needs_body: bool
     rules: tuple[Rule, ...]
     _pages: tuple[_Page, ...]
+    _calls: tuple[Call, ...]
+    _speech: Language
 
     @classmethod
-    def of(cls, pages: Iterable[_Page]) -> Self:
+    def of(cls, pages: Iterable[_Page], speech: Language) -> Self:
         """Bind pages together; their rules come in the order of the config."""
         pages = tuple(pages)
         rules = sorted((rule for page in pages for rule in page.rules), key=_place)
@@ -81,7 +83,13 @@ class Chapter:
             any(rule.settings.needs_body for rule in rules),
             tuple(rules),
             pages,
+            tuple(dict.fromkeys(call for rule in rules for call in rule.condition.calls)),
+            speech,
         )
+
+    def bind(self, values: Mapping[str, object]) -> Bound:
+        """Return what the rules are asked on."""
+        return self._speech.bind(values, self._calls)
 
     def verdicts(self, bound: Bound) -> Iterator[Verdict]:
         """Yield the verdicts of the rules that deny, in their order."""
@@ -95,9 +103,8 @@ class Chapter:
 
 @attrs.frozen
 class Rulebook:
-    """The rules in force; ``bind`` makes what the chapters' verdicts are asked on."""
+    """The rules in force."""
 
-    bind: Callable[[Mapping[str, object]], Bound]
     _enforced: "_Part"
     _shadows: "_Part"
 
@@ -109,7 +116,6 @@ class Rulebook:
         speech = language(config.timezone)
         rules = [Rule(place, rule, rule.condition(config.timezone)) for place, rule in enumerate(config.rule)]
         return cls(
-            speech.bind,
             _Part.of([rule for rule in rules if rule.settings.enforced], speech),
             _Part.of([rule for rule in rules if not rule.settings.enforced], speech),
         )
@@ -141,10 +147,10 @@ class _Part:
         named = {agent for agents, _ in pages for agent in agents}
         return cls(
             {
-                agent: Chapter.of(page for agents, page in pages if not agents or agent in agents)
-                for agent in sorted(named)
+                name: Chapter.of((page for agents, page in pages if not agents or name in agents), speech)
+                for name in sorted(named)
             },
-            Chapter.of(page for agents, page in pages if not agents),
+            Chapter.of((page for agents, page in pages if not agents), speech),
         )
 
     def chapter(self, agent_id: str) -> Chapter:
