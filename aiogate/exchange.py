@@ -243,6 +243,11 @@ class Exchange:
         self._ruled_out += (why,)
 
     @property
+    def ruled_out(self) -> tuple[Refusal, ...]:
+        """Why candidates were ruled out, in the order in which they were."""
+        return self._ruled_out
+
+    @property
     def softest_refusal(self) -> Refusal | None:
         """Of the reasons why candidates were ruled out the one that ends soonest: 503 and 429 before 403."""
         if not self._ruled_out:

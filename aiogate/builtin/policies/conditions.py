@@ -6,7 +6,8 @@ rules. The library is imported when there is a condition to compile.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import attrs
@@ -53,20 +54,32 @@ class Bound:
     reasons: Mapping[str, str]
 
 
+@attrs.frozen
+class Argument:
+    """An argument of a call: a constant, the name of a variable, or a term that has to be evaluated."""
+
+    term: "Condition"
+    is_constant: bool
+    constant: object = None
+
+    def value(self, values: Mapping[str, object], bound: Callable[[], Bound]) -> object:
+        """Return what the function gets; raises ``ConditionFailed`` when there is no value."""
+        if self.is_constant:
+            return self.constant
+        return values[self.term.text] if self.term.text in values else self.term.value(bound())
+
+
 @attrs.frozen(eq=False)
 class Call:
     """A call of a function, asked before the conditions that it stands in; ``key`` is its name among all."""
 
     key: str
     function: Function
-    arguments: tuple["Condition", ...]
+    arguments: tuple[Argument, ...]
 
-    def result(self, values: Mapping[str, object], bound: Bound) -> bool:
-        """Return what the function says; raises what it raises."""
-        arguments = (
-            values[argument.text] if argument.text in values else argument.value(bound) for argument in self.arguments
-        )
-        return self.function.call(*arguments)
+    def result(self, values: Mapping[str, object], bound: Callable[[], Bound]) -> bool:
+        """Return what the function says; raises what it raises, and ``ConditionFailed``."""
+        return self.function.call(*[argument.value(values, bound) for argument in self.arguments])
 
 
 @attrs.frozen(eq=False)
@@ -77,6 +90,7 @@ class Condition:
         text: as it was written.
         names: the variables that it mentions, or may mention.
         calls: those within it, each behind those that it needs.
+        rewritten: the text with the names of their results in the place of the calls.
     """
 
     text: str
@@ -85,6 +99,16 @@ class Condition:
     rewritten: str
     _program: Any
     _bool: Any
+
+    def mentions(self, name: str, *, but_in: str) -> bool:
+        """Tell whether it may mention a variable anywhere but as an argument of the function ``but_in``."""
+        if name not in self.names:
+            return False
+        places = [self.rewritten]
+        for call in self.calls:
+            places += [argument.term.rewritten for argument in call.arguments if call.function.name != but_in]
+            places += [argument.term.rewritten for argument in call.arguments if argument.term.text != name]
+        return any(_words(place).issuperset(name.split(".")) for place in places)
 
     def holds(self, bound: Bound) -> bool:
         """Tell whether the condition is true; raises ``ConditionFailed`` when it is neither true nor false."""
@@ -150,21 +174,26 @@ class Language:
         calls = dict.fromkeys(call for condition in conditions for call in condition.calls)
         return Condition(text, names, tuple(calls), text, program, self._bool)
 
-    def bind(self, values: Mapping[str, object], calls: Iterable[Call] = ()) -> Bound:
+    def bind(self, values: Mapping[str, object], calls: Sequence[Call] = ()) -> Bound:
         """Return the values for ``Condition.holds``, and the results of ``calls``.
 
         Names that have no value fail, as do those whose values CEL cannot take.
         """
+        if not calls:
+            return Bound(self._activation(values), {})
         results: dict[str, bool] = {}
         reasons: dict[str, str] = {}
         known: dict[str, object] = {**values, _CALLS: results}
-        bound = Bound(self._activation(known), reasons)
+
+        def bound() -> Bound:
+            return Bound(self._activation(known), reasons)
+
         for call in calls:
             try:
                 results[call.key] = call.result(values, bound)
             except (ValueError, ConditionFailed) as error:
                 reasons[call.key] = f"{call.function.name}: {error}"
-        return Bound(self._activation(known), reasons) if results else bound
+        return bound()
 
     def _term(self, text: str) -> Condition:
         """Return a text that is in order as it is run: without its calls."""
@@ -176,21 +205,25 @@ class Language:
                 arguments = tuple(self._argument(text[start:end], found.name) for start, end in found.arguments)
                 self._calls[source] = Call(f"c{len(self._calls)}", self._functions[found.name], arguments)
             call = self._calls[source]
-            calls.update(dict.fromkeys(inner for argument in call.arguments for inner in argument.calls))
+            calls.update(dict.fromkeys(inner for argument in call.arguments for inner in argument.term.calls))
             calls[call] = None
             rewritten += f"{text[position : found.start]}{_CALLS}.{call.key}"
             position = found.end
         rewritten += text[position:]
-        words = set(_WORD.findall(text))
+        words = _words(text)
         # A word within a string counts too: a name too many costs a value, a name too few would deny.
         names = frozenset(name for name in self._names if words.issuperset(name.split(".")))
         return Condition(text, names, tuple(calls), rewritten, self._compiled(self._run, rewritten), self._bool)
 
-    def _argument(self, text: str, name: str) -> Condition:
+    def _argument(self, text: str, name: str) -> Argument:
         try:
-            return self._term(text.strip())
+            term = self._term(text.strip())
         except ConditionError as error:  # the whole is in order, so it is a name that only the whole knows
             raise ConditionError(_LOCAL.format(name=name)) from error
+        if not term.names and not term.calls:
+            with suppress(ConditionFailed):
+                return Argument(term, is_constant=True, constant=term.value(self.bind({})))
+        return Argument(term, is_constant=False)
 
     def _compiled(self, environment: Any, text: str) -> Any:  # noqa: ANN401 - a library without types
         try:
@@ -210,6 +243,10 @@ class Language:
         except Exception:  # noqa: BLE001 - as above
             return False
         return True
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text))
 
 
 def _declaration(cel: Any, function: Function) -> Any:  # noqa: ANN401 - a library without types

@@ -76,8 +76,11 @@ class Policies:
         return never_matching(self._config, agents)
 
     def names(self, agent: Agent) -> frozenset[str]:
-        """Return the variables that the enforced rules of an agent mention: what its verdicts depend on."""
-        return frozenset() if self._book is None else self._book.enforced(agent.id).names
+        """Return the variables that the enforced rules of an agent mention: what its verdicts depend on.
+
+        ``now.minute`` stands for ``now.time`` where only ``time_between`` asks for it.
+        """
+        return frozenset() if self._book is None else self._book.enforced(agent.id).dependencies
 
     def replay(self, exchange: Exchange, agent: Agent, unknown: frozenset[str]) -> Replayed:
         """Return what the enforced rules say of an exchange that is over; see ``explain`` for ``unknown``."""

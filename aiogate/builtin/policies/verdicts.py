@@ -73,6 +73,13 @@ class Chapter:
     _calls: tuple[Call, ...]
     _speech: Language
 
+    @property
+    def dependencies(self) -> frozenset[str]:
+        """What the verdicts depend on: ``names``, with ``now.minute`` for ``now.time`` where that is enough."""
+        if any(rule.condition.mentions("now.time", but_in="time_between") for rule in self.rules):
+            return self.names
+        return frozenset("now.minute" if name == "now.time" else name for name in self.names)
+
     @classmethod
     def of(cls, pages: Iterable[_Page], speech: Language) -> Self:
         """Bind pages together; their rules come in the order of the config."""
