@@ -16,7 +16,7 @@ Such a file::
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -145,13 +145,19 @@ class Result:
 def results_of(file: Path, environ: Mapping[str, str]) -> list[Result]:
     """Return what the rules say of each case; raises ``SettingsError`` when the file or its config is not in order."""
     text = read_text(file)
-    found: list[Problem] = []
-    cases = Structurer(file.absolute().parent).structure(read_tables(file, text), CasesFile, "", found.append)
+    lines, found = Lines.of(text), list[Problem]()
+
+    def report(problem: Problem) -> None:
+        found.append(attrs.evolve(problem, line=lines.line(problem.path)))
+
+    cases = Structurer(file.absolute().parent).structure(read_tables(file, text), CasesFile, "", report)
     if cases is None:
-        lines = Lines.of(text)
-        raise SettingsError(str(file), [attrs.evolve(problem, line=lines.line(problem.path)) for problem in found])
+        raise SettingsError(str(file), found)
     settings, pipeline = load(cases.config, environ)
-    return asyncio.run(_results(file, cases, settings, pipeline))
+    results = asyncio.run(_results(cases, settings, pipeline, report))
+    if found:
+        raise SettingsError(str(file), found)
+    return results
 
 
 def policies_of(pipeline: Pipeline) -> Any:  # noqa: ANN401 - a plugin, which this floor does not import
@@ -162,22 +168,20 @@ def policies_of(pipeline: Pipeline) -> Any:  # noqa: ANN401 - a plugin, which th
     return pipeline.plugins[PLUGIN]
 
 
-async def _results(file: Path, cases: CasesFile, settings: Settings, pipeline: Pipeline) -> list[Result]:
-    plugin, callers, problems, results = policies_of(pipeline), Callers.of(pipeline), list[Problem](), list[Result]()
-    lines = Lines.of(read_text(file))
+async def _results(
+    cases: CasesFile, settings: Settings, pipeline: Pipeline, report: Callable[[Problem], None]
+) -> list[Result]:
+    plugin, callers, results = policies_of(pipeline), Callers.of(pipeline), list[Result]()
     for index, case in enumerate(cases.case):
-        path = f"case[{index}]"
         if case.agent not in settings.agents:
-            problems.append(Problem(f"{path}.agent", f"there is no agent {case.agent!r}", lines.line(f"{path}.agent")))
+            report(Problem(f"case[{index}].agent", f"there is no agent {case.agent!r}"))
             continue
         try:
             exchange = _exchange(case, settings, callers)
         except Refused as refused:
-            problems.append(Problem(f"{path}.request", str(refused), lines.line(f"{path}.request")))
+            report(Problem(f"case[{index}].request", str(refused)))
             continue
         results.append(await _result(case, exchange, plugin))
-    if problems:
-        raise SettingsError(str(file), problems)
     return results
 
 
