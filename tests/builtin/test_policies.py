@@ -174,6 +174,7 @@ async def test_what_cannot_be_decided_denies_with_its_own_code(deny: str, caplog
 async def test_a_caller_whom_nobody_has_authenticated_has_nothing_that_a_rule_could_look_at() -> None:
     """Rules that stand before the plugin that authenticates must not see nobody's empty roles."""
     assert await code('"contractor" in principal.roles', None) == "policy_failed"
+    assert await code('principal.department == "sales"', None) == "policy_failed"
 
 
 async def test_an_address_that_nobody_knows_fails() -> None:
@@ -182,7 +183,7 @@ async def test_an_address_that_nobody_knows_fails() -> None:
 
 @pytest.mark.parametrize("body", [b"no json", b'{"a":', b'"\xff"'])
 async def test_a_body_that_is_no_json_fails(body: bytes) -> None:
-    assert await code("body.x == 1", body=body) == "policy_failed"
+    assert await code("has(body.x) && body.x == 1", body=body) == "policy_failed"
 
 
 async def test_no_body_is_an_empty_object() -> None:

@@ -34,7 +34,7 @@ def zone_of(name: str) -> tzinfo:
     try:
         return UTC if name == "UTC" else ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # KeyError: ZoneInfoNotFoundError
-        msg = f"expected a time zone such as 'Europe/Berlin', got {name!r} (on Windows: pip install tzdata)"
+        msg = f"expected a time zone such as 'Europe/Berlin', got {name!r} (a system without zones: pip install tzdata)"
         raise ValueError(msg) from None
 
 
