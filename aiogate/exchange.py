@@ -205,6 +205,9 @@ class Exchange:
         scheme: ``http`` or ``https`` towards the client.
         response_fields: the agent's headers as it sent them, for those who only look; edit ``response_headers``.
         content_type: of the response, as the agent sent it, or ``""``; ``content_encoding`` likewise.
+        budget_share: of the tightest budget that the exchange is charged to, what is used and held; 1.0 is all of it,
+            None: nobody says.
+        shadow_rules: names of the rules that would have refused the exchange if they were enforced.
     """
 
     id: str
@@ -229,6 +232,8 @@ class Exchange:
     refusal: Refusal | None = None
     grant: Grant | None = None
     quotas: tuple[Quota, ...] = ()
+    budget_share: float | None = None
+    shadow_rules: tuple[str, ...] = ()
     status: int = 0
     response_fields: list[tuple[bytes, bytes]] = attrs.field(factory=list)
     content_type: str = ""
@@ -287,6 +292,11 @@ class Exchange:
         """Take an agent from the candidates; the client gets ``why`` (or a softer one) when none is left."""
         self.candidates.remove(agent)
         self._ruled_out += (why,)
+
+    @property
+    def ruled_out(self) -> tuple[Refusal, ...]:
+        """Why candidates were ruled out, in the order in which they were."""
+        return self._ruled_out
 
     @property
     def softest_refusal(self) -> Refusal | None:

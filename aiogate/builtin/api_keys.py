@@ -9,7 +9,7 @@ import hmac
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -146,6 +146,12 @@ class ApiKeys:
             return _REFUSED
         exchange.principal = known.principal
         return None
+
+    def principals(self) -> Iterator[Principal]:
+        """Yield whom the keys belong to, for ``aiogate explain --as``; a principal comes once for each key."""
+        for known in self._known.values():
+            if known.principal is not None:
+                yield known.principal
 
     def _recognise(self, key: str) -> _Known:
         """Return the key that has this text; whatever is wrong with it takes one digest and one comparison."""

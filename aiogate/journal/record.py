@@ -25,6 +25,9 @@ _FROM_OUTSIDE_CHARACTERS: Final = {"trace_id": 32, "method": 16, "client": 48}
 _MODEL_CHARACTERS: Final = 64
 _NAME_BYTES: Final = 26
 _INT64_MAX: Final = 2**63 - 1
+_DETAIL_CHARACTERS: Final = 160
+_SHADOWS: Final = 3
+"""So many names of rules in the shadow are kept; a ``…`` behind them says that there were more."""
 _NAMES: Final = ("principal", "key_id", "department", "agent", "code", "rule", "cost_center")
 _URI_CHARACTERS: Final = "!#$%&'()*+,/:;=?@[]"
 
@@ -32,8 +35,8 @@ _URI_CHARACTERS: Final = "!#$%&'()*+,/:;=?@[]"
 def encode(exchange: Exchange) -> bytes:
     """Return the record of an ended exchange: one line of JSON that ends in a line feed.
 
-    The path gives way first when a record would pass ``RECORD_BYTES``; then names become their digests, so that
-    two callers stay two.
+    The detail gives way first when a record would pass ``RECORD_BYTES``, and then the path; then names become their
+    digests, so that two callers stay two.
     """
     facts = _facts(exchange)
     try:
@@ -77,8 +80,12 @@ def _facts(exchange: Exchange) -> dict[str, Any]:
     facts["status"] = exchange.status
     facts["outcome"] = exchange.outcome
     facts["code"] = refused.code if refused is not None else None
-    if refused is not None and refused.rule is not None:
-        facts["rule"] = refused.rule
+    if refused is not None:
+        if refused.rule is not None:
+            facts["rule"] = refused.rule
+        facts["detail"] = _cut(refused.detail, _DETAIL_CHARACTERS)
+    if exchange.shadow_rules:
+        facts["shadow"] = _shadow(exchange.shadow_rules)
     facts["duration_seconds"] = int((ended - started) * 1e6 + 0.5) / 1e6  # many times faster than round
     if first_byte is not None:
         facts["first_byte_seconds"] = int((first_byte - started) * 1e6 + 0.5) / 1e6
@@ -94,6 +101,10 @@ def _facts(exchange: Exchange) -> dict[str, Any]:
         facts["client"] = exchange.client_address
     facts["generation"] = exchange.generation
     return facts
+
+
+def _shadow(rules: tuple[str, ...]) -> list[str]:
+    return [*rules[:_SHADOWS], *("…" for _ in rules[_SHADOWS : _SHADOWS + 1])]
 
 
 def _overhead(exchange: Exchange, ended: float) -> float:
@@ -145,11 +156,15 @@ def _fitted(facts: Mapping[str, Any]) -> bytes:
         if name in tame:
             tame[name] = _escaped(tame[name], characters)
     line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
-    if len(line) > RECORD_BYTES:
-        tame["path"] = _cut(tame["path"], max(1, len(tame["path"]) - (len(line) - RECORD_BYTES) - len("…".encode())))
-        line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
+    for name in ("detail", "path"):
+        if len(line) > RECORD_BYTES and name in tame:
+            too_many = len(line) - RECORD_BYTES
+            tame[name] = _cut(tame[name], max(1, len(tame[name]) - too_many - len("…".encode())))
+            line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     if len(line) > RECORD_BYTES:
         tame |= {name: _digest(tame[name]) for name in _NAMES if tame.get(name) is not None}
+        if "shadow" in tame:
+            tame["shadow"] = ["…"]
         line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     return line
 
@@ -157,6 +172,8 @@ def _fitted(facts: Mapping[str, Any]) -> bytes:
 def _tame(fact: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
     if isinstance(fact, str):
         return fact.encode("utf-8", "replace").decode()
+    if isinstance(fact, list):
+        return [_tame(item) for item in fact]
     if isinstance(fact, int):
         return max(-_INT64_MAX, min(fact, _INT64_MAX))
     return fact

@@ -81,7 +81,7 @@ REFUSED = {
     ),
     "many headers": Refused(
         request=plain(headers=(_HOST, *((b"X-%d" % number, b" 1") for number in range(200)))),
-        status=400,
+        status=431,
         why="a request has 128 headers at most",
         documented="128 headers",
     ),
