@@ -16,7 +16,7 @@ from aiogate.exchange import Clock, Exchange, Principal
 from aiogate.journal.reader import Record
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.body import too_large
-from aiogate.proxy.target import parse_target
+from aiogate.proxy.target import target_of
 from aiogate.server.open import ANONYMOUS
 from aiogate.settings.model import Settings
 
@@ -58,7 +58,9 @@ def imagined(  # noqa: PLR0913 - one argument for each thing that a request has
     **facts: Any,  # noqa: ANN401 - further fields of Exchange
 ) -> Exchange:
     """Return the exchange as the server would open it; ``path`` is the whole one. Raises ``Refused``."""
-    target = parse_target(path)
+    target = target_of(path)
+    if target.refused is not None:
+        raise Refused(target.refused)
     named = settings.agents.get(target.agent_id) if target.agent_id is not None else None
     clock = Clock() if moment is None else Clock(wall=lambda: moment)
     values: dict[str, Any] = {

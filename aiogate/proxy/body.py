@@ -31,6 +31,8 @@ class ClientBody:
     async def read(self, max_bytes: int) -> bytes:
         """Return the whole body; raises ``Refused`` (413) when it is longer than ``max_bytes`` or the agent's bound."""
         bound = min(max_bytes, self.max_bytes)
+        if not self.inbound.has_body:
+            return b""
         if not self.received:
             body = self.inbound.take_whole(self.inbound.content)
             if body is not None and len(body) <= bound:  # it came along with the head, as small bodies do

@@ -65,7 +65,6 @@ async def relay(  # noqa: PLR0913, PLR0917 - the two ends and what looks on
 
 async def _pour(response: Response, exchange: Exchange, answer: Answer, observe: Observer | None) -> None:
     """Pass on everything but what comes with the end; no task wakes up for a chunk while the client keeps up."""
-
     transport, protocol, chunked = answer.transport, answer.protocol, answer.chunked
 
     def pass_on(chunk: bytes) -> None:

@@ -7,6 +7,7 @@ from multidict import CIMultiDict, istr
 
 from aiogate.exchange import Exchange, Principal
 from aiogate.proxy.body import ClientBody
+from aiogate.proxy.client_address import client_address
 from aiogate.proxy.headers import clean_request
 from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.target import Target
@@ -31,9 +32,12 @@ def open_exchange(inbound: Inbound, target: Target, generation: Generation) -> t
     length = headers.get(_CONTENT_LENGTH)
     max_body = settings.server.max_body if named is None or named.max_body is None else named.max_body
     body = ClientBody(inbound, max_body, _EXPECT in headers and headers[_EXPECT].lower() == "100-continue")
-    clean_request(headers)
     transport = inbound.transport
     peer = transport.get_extra_info("peername") if transport is not None else None
+    address = peer[0] if isinstance(peer, tuple) else ""
+    if generation.trusted_proxies:
+        address = client_address(address, headers, generation.trusted_proxies)
+    clean_request(headers)
     return body, Exchange(  # by position: with so many names the call would take three times as long
         f"{getrandbits(128) | 1:032x}",
         clock,
@@ -43,7 +47,7 @@ def open_exchange(inbound: Inbound, target: Target, generation: Generation) -> t
         target.query,
         target.agent_id,
         "http",
-        peer[0] if isinstance(peer, tuple) else "",
+        address,
         headers,
         int(length) if length is not None else None if inbound.has_body else 0,
         [named] if named is not None else list(settings.agents.values()),

@@ -5,13 +5,13 @@ Knows nothing of files or of the rest of the config. URLs are in ``urls.py``, ce
 
 import re
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any, Final, NoReturn
 
 from aiogate.exchange import Secret
 from aiogate.settings.faults import Faults, fail
 
-__all__ = ["are_headers", "are_roles", "at_least", "is_loopback", "is_memory", "is_positive"]
+__all__ = ["are_headers", "are_networks", "are_roles", "at_least", "is_loopback", "is_memory", "is_positive"]
 
 Check = Callable[[Any, Any, Any], None]
 
@@ -49,6 +49,12 @@ def is_positive(_owner: object, _attribute: object, value: Any) -> None:  # noqa
     """Check that a number, if there is one, is above 0."""
     if value is not None and value <= 0:
         _refuse(f"expected more than 0, got {value}")
+
+
+def are_networks(_owner: object, _attribute: object, values: tuple[str, ...]) -> None:
+    """Refuse what is no address and no network such as ``10.0.0.0/8``."""
+    for value in values:
+        ip_network(value)
 
 
 def is_loopback(_owner: object, _attribute: object, value: Any) -> None:  # noqa: ANN401 - model.py's Address

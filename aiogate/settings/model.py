@@ -15,6 +15,7 @@ from aiogate.claims import Rate
 from aiogate.exchange import Agent, Secret
 from aiogate.settings.checks import (
     are_headers,
+    are_networks,
     are_roles,
     at_least,
     is_loopback,
@@ -66,6 +67,7 @@ class ServerSettings:
         access_log: one line per exchange on stdout; ``auto`` is pretty on a terminal and JSON elsewhere.
         grace_seconds: how long open exchanges may go on after SIGTERM.
         keepalive_seconds: how long a connection may stay open between two requests.
+        trusted_proxies: networks (CIDRs) whose word on the client's address counts: ``Forwarded``, ``X-Forwarded-For``.
     """
 
     listen: Address = Address("127.0.0.1", 8080)
@@ -74,6 +76,7 @@ class ServerSettings:
     access_log: Literal["auto", "json", "pretty", "off"] = "auto"
     grace_seconds: float = attrs.field(default=30.0, validator=at_least(0))
     keepalive_seconds: float = attrs.field(default=75.0, validator=is_positive)
+    trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=are_networks)
 
 
 @attrs.frozen(kw_only=True)

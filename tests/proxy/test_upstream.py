@@ -153,7 +153,7 @@ async def test_a_caller_that_leaves_at_the_last_moment_does_not_take_the_next_on
         await reader.read()
 
     class LeavingCaller:
-        def back(self, connection: Connection) -> None:
+        def back(self, _connection: Connection) -> None:
             asking.cancel()
 
         def lost(self, connection: Connection) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 
-import attrs
 import pytest
 
 from aiogate.claims import Claim, Grant, Shortage
