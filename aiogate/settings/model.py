@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from aiogate.claims import Rate
-from aiogate.exchange import Agent, Secret
+from aiogate.exchange import Agent, Secret, UsageRule
 from aiogate.settings.checks import (
     are_headers,
     are_networks,
@@ -36,6 +36,9 @@ __all__ = [
     "Size",
     "StateSettings",
 ]
+
+
+_RECOGNISED = UsageRule()
 
 
 @attrs.frozen
@@ -120,6 +123,7 @@ class AgentSettings:
     """``[agents.<id>]``: a named upstream service, as the config writes it. See ``aiogate.Agent``.
 
     ``required_role`` is the one role that lets a principal in; of ``required_roles``, in its place, any one does.
+    ``usage`` is a word (``"declared"``) or a table of JSON pointers (``{ input_tokens = "/meta/usage/in" }``).
     """
 
     url: str = attrs.field(validator=is_upstream_url)
@@ -145,6 +149,7 @@ class AgentSettings:
     client_certificate: Path | None = attrs.field(default=None, validator=is_readable)
     client_key: Path | None = attrs.field(default=None, validator=is_readable)
     server_name: str | None = attrs.field(default=None, validator=is_server_name)
+    usage: UsageRule = _RECOGNISED
 
     @required_roles.validator
     def _are_given_once(self, _attribute: object, roles: frozenset[str] | None) -> None:
