@@ -5,7 +5,7 @@ The nouns of ``State`` (``aiogate/state``) and of the ``claims`` hook. Knows not
 
 import re
 from enum import StrEnum
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import attrs
 
@@ -79,8 +79,7 @@ class Claim:
     amount: int = 1
 
 
-@attrs.frozen
-class Quota:
+class Quota(NamedTuple):  # made for every exchange, and a tuple is made fastest
     """What is left of a claim's counter after a decision: ``remaining`` units, more of them in ``reset_seconds``."""
 
     claim: Claim
@@ -88,8 +87,7 @@ class Quota:
     reset_seconds: float
 
 
-@attrs.frozen
-class Grant:
+class Grant(NamedTuple):
     """What ``State.acquire`` gives: all claims were taken. ``id`` names the grant to ``State.settle``."""
 
     id: int

@@ -46,6 +46,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "unauthenticated": Kind(401, "Not authenticated", "authentication_error"),
     "role_required": Kind(403, "Role required", "permission_error"),
     "policy_denied": Kind(403, "Denied by a policy", "permission_error"),
+    "policy_failed": Kind(403, "A policy could not be decided", "permission_error"),
     "unknown_agent": Kind(404, "Unknown agent", "not_found_error"),
     "not_found": Kind(404, "Not found", "not_found_error"),
     "method_not_allowed": Kind(405, "Method not allowed", "invalid_request_error"),
@@ -158,9 +159,10 @@ class Problem:
     line: int | None = None
 
     def __str__(self) -> str:
-        """Return ``path: message (line N)``."""
+        """Return ``path: message (line N)``; what the message shows below its first line stays below."""
+        what, *shown = self.message.split("\n")
         place = f" (line {self.line})" if self.line is not None else ""
-        return f"{self.path}: {self.message}{place}" if self.path else f"{self.message}{place}"
+        return "\n".join([f"{self.path}: {what}{place}" if self.path else f"{what}{place}", *shown])
 
 
 class SettingsError(AiogateError):

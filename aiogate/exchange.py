@@ -6,6 +6,7 @@ For plugins and for every floor above. Knows nothing of sockets, configs or plug
 import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 import attrs
@@ -97,20 +98,35 @@ class UsageRule:
 _RECOGNISED: Final = UsageRule()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class Agent:
     """A named upstream service.
 
     Args:
         id: its name in the config and in ``/agents/{id}``.
-        url: ``http://`` or ``https://`` base; what follows ``/agents/{id}`` is appended to its path.
+        url: ``http://`` or ``https://`` base, or a Unix socket, ``unix:/run/agent.sock``, or with a base path,
+            ``unix:/run/agent.sock:/base``; what follows ``/agents/{id}`` is appended to its path. A name outside ASCII
+            is as it is in DNS (IDNA).
         required_roles: any one of them lets a principal in; empty: everybody.
         rate_limit: requests per principal on this agent.
         concurrency: exchanges per principal open at once on this agent.
         headers: put into every request to the agent, in place of what the client sent.
-        connect_seconds: until a connection is made, or 502.
+        connect_seconds: until a connection is made, TLS included, or 502.
         first_byte_seconds: from the request's last byte to the response's head, or 504.
+        idle_seconds: between two chunks of a response; None: no matter how long.
+        write_seconds: for how long the agent may read nothing of a request body that is waiting for it.
+        total_seconds: from the request to the response's end; None: no matter how long, as for streams.
         max_body: bytes of a request body, or 413; None: the server's.
+        max_connections: open at once, idle ones included; every stream holds one, so the default of 10,000 is there to
+            spare file descriptors and ports, not the agent (``concurrency`` and limits do that).
+        max_idle: connections kept for the next request; 0: each request has its own.
+        idle_connection_seconds: for how long one is kept. Shorter than the agent's own patience: common servers close
+            after five seconds.
+        ca_file: PEM, the authorities that the agent's certificate is verified by, in place of the system's.
+        client_certificate: PEM, shown to the agent; its key may be in it.
+        client_key: PEM, the key of ``client_certificate``, without a password.
+        server_name: whom the agent's certificate has to name, in place of the URL's host; also sent as SNI. ``Host``
+            stays the URL's.
         usage: where it says what it used.
     """
 
@@ -126,7 +142,17 @@ class Agent:
     headers: Mapping[str, Secret] = attrs.field(factory=dict, hash=False)
     connect_seconds: float = 5.0
     first_byte_seconds: float = 120.0
+    idle_seconds: float | None = None
+    write_seconds: float = 60.0
+    total_seconds: float | None = None
     max_body: int | None = None
+    max_connections: int = 10_000
+    max_idle: int = 100
+    idle_connection_seconds: float = 4.0
+    ca_file: Path | None = None
+    client_certificate: Path | None = None
+    client_key: Path | None = None
+    server_name: str | None = None
     usage: UsageRule = _RECOGNISED
 
 
@@ -197,7 +223,7 @@ class Clock:
     wall: Callable[[], float] = time.time
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False)
 class Exchange:
     """One request and its response on their way through the gateway, and everything known about them.
 
@@ -213,6 +239,11 @@ class Exchange:
         candidates: agents that may still serve the exchange, best first.
         target: what the path names: an agent's id, or None for the catalogue.
         scheme: ``http`` or ``https`` towards the client.
+        response_fields: the agent's headers as it sent them, for those who only look; edit ``response_headers``.
+        content_type: of the response, as the agent sent it, or ``""``; ``content_encoding`` likewise.
+        budget_share: of the tightest budget that the exchange is charged to, what is used and held; 1.0 is all of it,
+            None: nobody says.
+        shadow_rules: names of the rules that would have refused the exchange if they were enforced.
     """
 
     id: str
@@ -237,8 +268,12 @@ class Exchange:
     refusal: Refusal | None = None
     grant: Grant | None = None
     quotas: tuple[Quota, ...] = ()
+    budget_share: float | None = None
+    shadow_rules: tuple[str, ...] = ()
     status: int = 0
-    response_headers: CIMultiDict[str] = attrs.field(factory=CIMultiDict)
+    response_fields: list[tuple[bytes, bytes]] = attrs.field(factory=list)
+    content_type: str = ""
+    content_encoding: str = ""
     outcome: Outcome | None = None
     usage: Usage = _UNKNOWN_USAGE
     cost_nanousd: int | None = None
@@ -248,6 +283,7 @@ class Exchange:
     first_byte: float | None = None
     answered: float | None = None
     ended: float | None = None
+    _response_headers: CIMultiDict[str] | None = None
     _body: bytes | None = None
     _ruled_out: tuple[Refusal, ...] = ()
     _data: dict[Key[Any], Any] | None = None
@@ -268,10 +304,35 @@ class Exchange:
         """Return a plugin's datum, or ``default``."""
         return default if self._data is None else self._data.get(key, default)
 
+    @property
+    def response_headers(self) -> CIMultiDict[str]:
+        """The response's headers, which a plugin may edit; made of ``response_fields`` when somebody asks for them."""
+        headers = self._response_headers
+        if headers is None:
+            fields = self.response_fields
+            headers = self._response_headers = CIMultiDict(
+                [(name.decode("latin-1"), value.decode("utf-8", "surrogateescape")) for name, value in fields]
+            )
+        return headers
+
+    @response_headers.setter
+    def response_headers(self, headers: CIMultiDict[str]) -> None:
+        self._response_headers = headers
+
+    @property
+    def edited_headers(self) -> CIMultiDict[str] | None:
+        """The response's headers when anybody has asked for them and may have edited them."""
+        return self._response_headers
+
     def rule_out(self, agent: Agent, why: Refusal) -> None:
         """Take an agent from the candidates; the client gets ``why`` (or a softer one) when none is left."""
         self.candidates.remove(agent)
         self._ruled_out += (why,)
+
+    @property
+    def ruled_out(self) -> tuple[Refusal, ...]:
+        """Why candidates were ruled out, in the order in which they were."""
+        return self._ruled_out
 
     @property
     def softest_refusal(self) -> Refusal | None:

@@ -5,15 +5,16 @@ Mark a method of a plugin class with ``hookimpl`` to answer a hook. ``plugins/RE
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
+import attrs
 import pluggy
 
 from aiogate.claims import Claim
 from aiogate.errors import Refusal
 from aiogate.exchange import Agent, Clock, Exchange, Reply
 
-__all__ = ["PROJECT", "Gateway", "Observer", "hookimpl", "hookspec"]
+__all__ = ["PROJECT", "Finding", "Gateway", "Observer", "hookimpl", "hookspec"]
 
 PROJECT: Final = "aiogate"
 hookspec: Final = pluggy.HookspecMarker(PROJECT)
@@ -39,6 +40,30 @@ class Gateway(Protocol):
     def generation(self) -> int:
         """How many configs have been in force, this one included."""
         ...
+
+
+@attrs.frozen(kw_only=True)
+class Finding:
+    """What one rule of a plugin makes of one agent, for ``aiogate explain``.
+
+    A plugin that decides by rules may have a method ``explain(exchange, unknown) -> Iterable[Finding]``, which decides
+    nothing. ``unknown`` are the names of values that nobody knows any more, as of an exchange out of the journal.
+
+    Args:
+        verdict: ``would deny`` is a rule's that is not enforced, ``unknown`` one's that needs what nobody knows.
+        condition: the rule's own text.
+        values: what the condition was asked on, by name.
+        missing: names of the condition that have no value.
+        failure: why it could not be decided.
+    """
+
+    rule: str
+    agent: str
+    verdict: Literal["passes", "denies", "would deny", "unknown"]
+    condition: str = ""
+    values: Mapping[str, object] = attrs.field(factory=dict, hash=False)
+    missing: tuple[str, ...] = ()
+    failure: str | None = None
 
 
 class Hooks:
@@ -101,7 +126,8 @@ class Hooks:
 
         *Return* claims, or None. It is a plain ``def``: no I/O happens between the route and the claims.
 
-        *If you raise* the client gets 500 ``plugin_failed``.
+        *If you raise* the client gets 500 ``plugin_failed``. ``Refused`` is no failure: it
+        refuses, and nothing is taken.
 
         *Cost*: as ``pre_request``; claims that depend on principal and agent alone are best kept.
 
@@ -138,7 +164,7 @@ class Hooks:
 
         *If you raise* it is logged and the other plugins are still called.
 
-        *Cost*: none for the client, who has its answer; a gateway that stops waits for it.
+        *Cost*: none for the client, who has its answer; a gateway that stops waits for it, 10 s at most.
 
         .. versionadded:: 0.1
         """

@@ -9,7 +9,7 @@ import hmac
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -24,9 +24,12 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
-_KEY: Final = re.compile(r"agk_([A-Za-z0-9-]{1,64})_[0-9a-f]{64}")
 _PREFIX: Final = "agk_"
 _LONGEST: Final = len("agk__") + 64 + 64
+_ID_FROM: Final = len("agk_")
+_ID_TO: Final = -len("_") - 64
+_BEARER_KEY: Final = "Bearer agk_"
+_BEARER: Final = len("Bearer ")
 _MALFORMED: Final = _PREFIX
 _AUTHORIZATION: Final = istr("Authorization")
 _X_API_KEY: Final = istr("X-API-Key")
@@ -144,11 +147,18 @@ class ApiKeys:
         exchange.principal = known.principal
         return None
 
+    def principals(self) -> Iterator[Principal]:
+        """Yield whom the keys belong to, for ``aiogate explain --as``; a principal comes once for each key."""
+        for known in self._known.values():
+            if known.principal is not None:
+                yield known.principal
+
     def _recognise(self, key: str) -> _Known:
         """Return the key that has this text; whatever is wrong with it takes one digest and one comparison."""
-        match = _KEY.fullmatch(key)
-        known = self._known.get(match[1], self._unknown) if match else self._unknown
-        text = key[:_LONGEST].encode("utf-8", "replace")
+        if len(key) > _LONGEST:
+            key = _MALFORMED
+        known = self._known.get(key[_ID_FROM:_ID_TO], self._unknown)
+        text = key.encode("utf-8", "replace")
         digest = hmac.digest(self._pepper, text, "sha256") if known.peppered else hashlib.sha256(text).digest()
         return known if hmac.compare_digest(digest, known.digest) else self._unknown
 
@@ -191,6 +201,10 @@ def _take_key(headers: CIMultiDict[str]) -> str:
 
     A header that holds something else is the agent's and stays.
     """
+    values = headers.getall(_AUTHORIZATION, ())
+    if len(values) == 1 and _X_API_KEY not in headers and values[0].startswith(_BEARER_KEY):
+        del headers[_AUTHORIZATION]
+        return values[0][_BEARER:].rstrip()
     bearer = _take_header(headers, _AUTHORIZATION, "bearer ")
     direct = _take_header(headers, _X_API_KEY, "")
     if bearer and direct and bearer != direct:

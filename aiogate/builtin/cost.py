@@ -95,15 +95,14 @@ class Cost:
     @hookimpl
     def response_started(self, exchange: Exchange) -> Observer | None:
         """Observe a response that can say what it used; settle any other at once."""
-        status, headers, agent = exchange.status, exchange.response_headers, exchange.agent
+        status, agent = exchange.status, exchange.agent
         if status >= _FAILED_STATUS:
             return None
         rule = _RECOGNISED if agent is None else agent.usage
-        if rule.kind == "declared" and (told := declared(headers)) is not None:
+        if rule.kind == "declared" and (told := declared(exchange.response_headers)) is not None:
             reader: UsageReader | None = self._declared(exchange, *told)
         else:
-            content_type, coding = headers.get("Content-Type", ""), headers.get("Content-Encoding")
-            make = reader_maker(content_type, coding, status, rule.kind, rule.pointers)
+            make = reader_maker(exchange.content_type, exchange.content_encoding, status, rule.kind, rule.pointers)
             reader = self._mute(exchange) if make is None else make()
         if reader is None:
             return None

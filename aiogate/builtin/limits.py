@@ -12,7 +12,7 @@ Says what an exchange claims; counting is the state's business. Uses public name
 import ipaddress
 import itertools
 import re
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
@@ -130,7 +130,7 @@ class Limits:
         """Keep the limits; claims that were made once are kept too, as they depend on who and where alone."""
         self._limits = config.limit
         self._by_address = any(limit.match.client_address or "client_address" in limit.per for limit in config.limit)
-        self._kept: OrderedDict[tuple[object, ...], tuple[Claim, ...]] = OrderedDict()
+        self._kept: dict[tuple[int, str, str], tuple[Principal, Agent, tuple[Claim, ...]]] = {}
 
     @hookimpl
     def claims(self, exchange: Exchange) -> Iterable[Claim]:
@@ -140,15 +140,15 @@ class Limits:
             return ()
         principal = exchange.principal or _NOBODY
         address = exchange.client_address if self._by_address else ""
-        place = (principal.id, principal.key_id, principal.roles, principal.department, agent.id, address)
+        place = (id(principal), agent.id, address)
         kept = self._kept.get(place)
-        if kept is not None:
-            self._kept.move_to_end(place)
-            return kept
+        if kept is not None and kept[1] is agent:
+            return kept[2]
+        claims = tuple(self._claims(agent, principal, address))
         if len(self._kept) >= _KEPT:
-            self._kept.popitem(last=False)
-        kept = self._kept[place] = tuple(self._claims(agent, principal, address))
-        return kept
+            self._kept.clear()
+        self._kept[place] = principal, agent, claims  # kept alive, so that no other principal gets its id
+        return claims
 
     def _claims(self, agent: Agent, principal: Principal, address: str) -> Iterator[Claim]:
         yield from _window("rate_limit", ("agent", principal.id, agent.id), agent.rate_limit)

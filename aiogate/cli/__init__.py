@@ -19,6 +19,8 @@ _COMMANDS: Final = {
     "serve": ("aiogate.cli.serve:serve", "Serve a config."),
     "check": ("aiogate.cli.check:check", "Find every problem of a config without serving it."),
     "config": ("aiogate.cli.config:config", "Show what a config puts in force."),
+    "explain": ("aiogate.cli.explain:explain", "Show step by step what becomes of a request."),
+    "policy": ("aiogate.cli.policy:policy", "Try policies before they are in force."),
     "plugins": ("aiogate.cli.plugins:plugins", "List the installed plugins."),
     "keys": ("aiogate.cli.keys:keys", "Make API keys."),
     "journal": ("aiogate.cli.journal:journal", "Read the journal."),

@@ -1,6 +1,7 @@
 """``aiogate check``: every problem of a config at once, for people and for their CI."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -10,6 +11,11 @@ import orjson
 from aiogate.cli import EX_CONFIG, config_file
 from aiogate.errors import Problem, SettingsError
 from aiogate.pipeline.load import load
+from aiogate.pipeline.run import Pipeline
+from aiogate.settings.faults import dotted
+from aiogate.settings.lines import Lines
+from aiogate.settings.model import Settings
+from aiogate.settings.read import read_text
 
 __all__ = ["check"]
 
@@ -30,22 +36,39 @@ __all__ = ["check"]
 def check(ctx: click.Context, file: Path, *, as_json: bool) -> None:
     """Check a config, the plugins that it builds included."""
     try:
-        settings, _ = load(file, os.environ)
+        settings, pipeline = load(file, os.environ)
     except SettingsError as error:
         if not as_json:
             raise
         _print_json(file, error.problems)
         ctx.exit(EX_CONFIG)
+    warnings = tuple(_warnings(file, settings, pipeline))
     if as_json:
-        _print_json(file, ())
+        _print_json(file, (), warnings)
         return
+    for warning in warnings:
+        click.echo(f"aiogate: warning: {warning}", err=True)
     agents = _counted(len(settings.agents), "agent")
     plugins = _counted(len(settings.pipeline.plugins), "plugin")
     click.echo(f"{file}: in order ({agents}, {plugins})")
 
 
-def _print_json(file: Path, problems: tuple[Problem, ...]) -> None:
-    plain = {"file": str(file), "problems": [attrs.asdict(problem) for problem in problems]}
+def _warnings(file: Path, settings: Settings, pipeline: Pipeline) -> Iterator[Problem]:
+    """Yield what is in order and yet cannot be meant: a plugin that knows of any has a method ``warnings(agents)``."""
+    lines = Lines.of(read_text(file))
+    for name, plugin in pipeline.plugins.items():
+        warn = getattr(plugin, "warnings", None)
+        for place, message in warn(settings.agents) if warn is not None else ():
+            path = f"{dotted(('plugins', name))}.{place}"
+            yield Problem(path, message, lines.line(path))
+
+
+def _print_json(file: Path, problems: tuple[Problem, ...], warnings: tuple[Problem, ...] = ()) -> None:
+    plain = {
+        "file": str(file),
+        "problems": [attrs.asdict(problem) for problem in problems],
+        "warnings": [attrs.asdict(warning) for warning in warnings],
+    }
     click.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2))
 
 

@@ -26,7 +26,9 @@ _MODEL_CHARACTERS: Final = 64
 _DISPENSABLE: Final = ("output_audio_tokens", "input_audio_tokens", "cache_write_1h_tokens", "cache_write_tokens")
 _NAME_BYTES: Final = 26
 _INT64_MAX: Final = 2**63 - 1
-_ABSENT_WHEN_NULL: Final = ("trace_id", "key_id", "department", "rule", "first_byte_seconds", "cost_center", "client")
+_DETAIL_CHARACTERS: Final = 160
+_SHADOWS: Final = 3
+"""So many names of rules in the shadow are kept; a ``…`` behind them says that there were more."""
 _NAMES: Final = ("principal", "key_id", "department", "agent", "code", "rule", "cost_center")
 _URI_CHARACTERS: Final = "!#$%&'()*+,/:;=?@[]"
 
@@ -34,8 +36,8 @@ _URI_CHARACTERS: Final = "!#$%&'()*+,/:;=?@[]"
 def encode(exchange: Exchange) -> bytes:
     """Return the record of an ended exchange: one line of JSON that ends in a line feed.
 
-    The path gives way first when a record would pass ``RECORD_BYTES``; then names become their digests, so that
-    two callers stay two; then the rarest classes of tokens are left out.
+    The detail gives way first when a record would pass ``RECORD_BYTES``, and then the path; then names become their
+    digests, so that two callers stay two; then the rarest classes of tokens are left out.
     """
     facts = _facts(exchange)
     try:
@@ -56,43 +58,56 @@ def _second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
-def _facts(exchange: Exchange) -> dict[str, Any]:
+def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901 - what is null is left out
     principal, agent, refused = exchange.principal, exchange.agent, exchange.refusal
     started, ended, first_byte = exchange.started, exchange.ended, exchange.first_byte
     if ended is None:
         msg = f"exchange {exchange.id} has no record before it has ended"
         raise ValueError(msg)
-    facts: dict[str, Any] = {
-        "time": timestamp(exchange.started_wall),
-        "request_id": exchange.id,
-        "trace_id": exchange.trace_id or None,
-        "principal": principal.id if principal else None,
-        "key_id": principal.key_id if principal else None,
-        "department": principal.department if principal else None,
-        "agent": agent.id if agent else None,
-        "method": exchange.method,
-        "path": _escaped(exchange.full_path, PATH_CHARACTERS),
-        "status": exchange.status,
-        "outcome": exchange.outcome,
-        "code": refused.code if refused else None,
-        "rule": refused.rule if refused else None,
-        "duration_seconds": round(ended - started, 6),
-        "first_byte_seconds": None if first_byte is None else round(first_byte - started, 6),
-        "overhead_seconds": round(_overhead(exchange, ended), 6),
-        "bytes_in": exchange.bytes_in,
-        "bytes_out": exchange.bytes_out,
-        "usage": _usage(exchange.usage),
-        "cost_nanousd": exchange.cost_nanousd,
-        "cost_center": (agent and agent.cost_center) or (principal and principal.cost_center),
-        "client": exchange.client_address or None,
-        "generation": exchange.generation,
-    }
+    facts: dict[str, Any] = {"time": timestamp(exchange.started_wall), "request_id": exchange.id}
+    if exchange.trace_id:
+        facts["trace_id"] = exchange.trace_id
+    if principal is None:
+        facts["principal"] = None
+    else:
+        facts["principal"] = principal.id
+        if principal.key_id is not None:
+            facts["key_id"] = principal.key_id
+        if principal.department is not None:
+            facts["department"] = principal.department
+    facts["agent"] = agent.id if agent is not None else None
+    facts["method"] = exchange.method
+    facts["path"] = _escaped(exchange.full_path, PATH_CHARACTERS)
+    facts["status"] = exchange.status
+    facts["outcome"] = exchange.outcome
+    facts["code"] = refused.code if refused is not None else None
+    if refused is not None:
+        if refused.rule is not None:
+            facts["rule"] = refused.rule
+        facts["detail"] = _cut(refused.detail, _DETAIL_CHARACTERS)
+    if exchange.shadow_rules:
+        facts["shadow"] = _shadow(exchange.shadow_rules)
+    facts["duration_seconds"] = int((ended - started) * 1e6 + 0.5) / 1e6  # many times faster than round
+    if first_byte is not None:
+        facts["first_byte_seconds"] = int((first_byte - started) * 1e6 + 0.5) / 1e6
+    facts["overhead_seconds"] = int(_overhead(exchange, ended) * 1e6 + 0.5) / 1e6
+    facts["bytes_in"] = exchange.bytes_in
+    facts["bytes_out"] = exchange.bytes_out
+    facts["usage"] = _usage(exchange.usage)
+    facts["cost_nanousd"] = exchange.cost_nanousd
+    cost_center = (agent and agent.cost_center) or (principal and principal.cost_center)
+    if cost_center is not None:
+        facts["cost_center"] = cost_center
+    if exchange.client_address:
+        facts["client"] = exchange.client_address
+    facts["generation"] = exchange.generation
     if exchange.cost_nanousd is None and exchange.usage.source != "unknown":
         facts["unpriced"] = True  # a usage that nobody has a price for is not the same as none
-    for name in _ABSENT_WHEN_NULL:
-        if facts[name] is None:
-            del facts[name]
     return facts
+
+
+def _shadow(rules: tuple[str, ...]) -> list[str]:
+    return [*rules[:_SHADOWS], *("…" for _ in rules[_SHADOWS : _SHADOWS + 1])]
 
 
 def _overhead(exchange: Exchange, ended: float) -> float:
@@ -152,11 +167,15 @@ def _fitted(facts: Mapping[str, Any]) -> bytes:
         if name in tame:
             tame[name] = _escaped(tame[name], characters)
     line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
-    if len(line) > RECORD_BYTES:
-        tame["path"] = _cut(tame["path"], max(1, len(tame["path"]) - (len(line) - RECORD_BYTES) - len("…".encode())))
-        line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
+    for name in ("detail", "path"):
+        if len(line) > RECORD_BYTES and name in tame:
+            too_many = len(line) - RECORD_BYTES
+            tame[name] = _cut(tame[name], max(1, len(tame[name]) - too_many - len("…".encode())))
+            line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     if len(line) > RECORD_BYTES:
         tame |= {name: _digest(tame[name]) for name in _NAMES if tame.get(name) is not None}
+        if "shadow" in tame:
+            tame["shadow"] = ["…"]
         line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     for name in _DISPENSABLE:  # the cost has been reckoned with them
         if len(line) > RECORD_BYTES and name in tame["usage"]:
@@ -168,6 +187,8 @@ def _fitted(facts: Mapping[str, Any]) -> bytes:
 def _tame(fact: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
     if isinstance(fact, str):
         return fact.encode("utf-8", "replace").decode()
+    if isinstance(fact, list):
+        return [_tame(item) for item in fact]
     if isinstance(fact, int):
         return max(-_INT64_MAX, min(fact, _INT64_MAX))
     return fact

@@ -44,6 +44,7 @@ class Segment:
         opened_milliseconds: the time in its name, since 1970.
         size: bytes that were written.
         torn: its last line is broken and could not be taken back; nothing may follow it.
+        day_ends: the next midnight UTC after it was opened, in seconds since 1970.
     """
 
     path: Path
@@ -51,6 +52,11 @@ class Segment:
     opened_milliseconds: int
     size: int = 0
     torn: bool = False
+    day_ends: float = attrs.field(init=False)
+
+    @day_ends.default
+    def _midnight(self) -> float:
+        return (self.opened_milliseconds // _DAY_MILLISECONDS + 1) * _DAY_MILLISECONDS / 1000
 
     @classmethod
     def create(cls, directory: Path, opened_milliseconds: int) -> Self:

@@ -61,7 +61,14 @@ class Journal:
         ``every record`` when the line was written and only the disk did not answer for it.
         """
         try:
-            segment = self._segment_for(line)
+            segment = self._segment
+            if (
+                segment is None
+                or segment.torn
+                or segment.size + len(line) > self._settings.segment_bytes
+                or self._clock.wall() >= segment.day_ends
+            ):
+                segment = self._segment_for(line)
             segment.append(line)
             if self._sync is not None:
                 self._sync.dirty = True

@@ -4,7 +4,7 @@ Knows what a plugin may answer and what happens when it raises; nothing of HTTP.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final, Self
 
@@ -16,7 +16,7 @@ from aiogate.exchange import Agent, Exchange, Reply
 from aiogate.hookspecs import Gateway, Observer
 from aiogate.pipeline.compile import Stages, compile_stages
 
-__all__ = ["Pipeline"]
+__all__ = ["Observers", "Pipeline"]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -62,7 +62,9 @@ class Pipeline:
         return None
 
     async def route(self, exchange: Exchange) -> Agent:
-        """Return the agent that serves, out of at least one candidate; raises ``PluginError``."""
+        """Return the agent that serves, out of at least one candidate; raises ``PluginError`` or ``Refused``."""
+        if not self.stages.route:
+            return exchange.candidates[0]
         name = ""
         try:
             for name, call, awaits in self.stages.route:  # noqa: B007 - the handler names the plugin
@@ -71,6 +73,8 @@ class Pipeline:
                     break
             else:
                 return exchange.candidates[0]
+        except Refused:
+            raise
         except Exception as error:  # the border to plugins
             raise PluginError(name, f"{type(error).__name__}: {error}", hook="route") from error
         if agent not in exchange.candidates:
@@ -78,19 +82,21 @@ class Pipeline:
         return agent  # type: ignore[no-any-return] # it is one of the candidates
 
     def claims(self, exchange: Exchange) -> Sequence[Claim]:
-        """Return what all plugins together claim; raises ``PluginError``."""
+        """Return what all plugins together claim; raises ``PluginError`` or ``Refused``."""
         claims: list[Claim] = []
         name = ""
         try:
             for name, call, _ in self.stages.claims:  # noqa: B007 - the handler names the plugin
                 claims.extend(call(exchange) or ())
+        except Refused:
+            raise
         except Exception as error:  # the border to plugins
             raise PluginError(name, f"{type(error).__name__}: {error}", hook="claims") from error
         return claims
 
-    def observers(self, exchange: Exchange) -> list[Observer]:
+    def observers(self, exchange: Exchange) -> "Observers | None":
         """Return the observers of this response; a plugin that raises is logged and does not observe."""
-        observers: list[Observer] = []
+        observers: list[tuple[str, Observer]] = []
         for name, call, _ in self.stages.response_started:
             try:
                 observer = call(exchange)
@@ -98,8 +104,8 @@ class Pipeline:
                 _log.exception("plugin %r failed in response_started of %s", name, exchange.id)
             else:
                 if observer is not None:
-                    observers.append(_guarded(name, observer, exchange.id))
-        return observers
+                    observers.append((name, observer))
+        return Observers(observers, exchange.id) if observers else None
 
     async def post_response(self, exchange: Exchange) -> None:
         """Tell every plugin how the exchange ended; what one raises is logged."""
@@ -119,17 +125,20 @@ def _checked(name: str, answer: Any) -> Refusal | Reply:  # noqa: ANN401 - a plu
     raise PluginError(name, message, hook="pre_request")
 
 
-def _guarded(name: str, observer: Observer, request_id: str) -> Observer:
-    """Return the observer; once it has raised it is logged and called no more."""
-    target: Callable[[bytes], None] | None = observer
+class Observers:
+    """The observers of one response as one; one that has raised is logged and called no more."""
 
-    def observe(chunk: bytes) -> None:
-        nonlocal target
-        if target is not None:
+    __slots__ = ("_each", "_request_id")
+
+    def __init__(self, each: list[tuple[str, Observer]], request_id: str) -> None:
+        self._each = each
+        self._request_id = request_id
+
+    def __call__(self, chunk: bytes) -> None:
+        """Show a chunk to all of them."""
+        for named in self._each:
             try:
-                target(chunk)
+                named[1](chunk)
             except Exception:  # noqa: BLE001 - the border to plugins: a chunk is never held back by one
-                target = None
-                _log.exception("plugin %r stopped observing %s", name, request_id)
-
-    return observe
+                self._each = [other for other in self._each if other is not named]
+                _log.exception("plugin %r stopped observing %s", named[0], self._request_id)

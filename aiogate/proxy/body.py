@@ -2,38 +2,42 @@
 
 from collections.abc import AsyncIterator
 
-import attrs
-from aiohttp.web import BaseRequest, RequestPayloadError
+from aiohttp.web import RequestPayloadError
 
 from aiogate.errors import Refusal, Refused, refusal
+from aiogate.proxy.inbound import Inbound
 
 __all__ = ["ClientBody", "too_large"]
 
 
-@attrs.define
 class ClientBody:
     """The body that a client sends.
 
     Args:
-        request: where it comes from.
+        inbound: the request that it belongs to.
         max_bytes: more than this is refused with 413.
         expects_continue: the client waits for ``100 Continue`` before it sends anything (RFC 9110 section 10.1.1).
     """
 
-    request: BaseRequest
-    max_bytes: int
-    expects_continue: bool
-    received: int = 0
-    refused: Refused | None = None
+    __slots__ = ("expects_continue", "inbound", "max_bytes", "received", "refused")
+
+    def __init__(self, inbound: Inbound, max_bytes: int, expects_continue: bool) -> None:
+        self.inbound = inbound
+        self.max_bytes = max_bytes
+        self.expects_continue = expects_continue
+        self.received = 0
+        self.refused: Refused | None = None
 
     async def read(self, max_bytes: int) -> bytes:
         """Return the whole body; raises ``Refused`` (413) when it is longer than ``max_bytes`` or the agent's bound."""
         bound = min(max_bytes, self.max_bytes)
-        content = self.request.content
-        if content.is_eof() and not self.received and content.exception() is None:
-            body = content.read_nowait()  # it came along with the head, as small bodies do
-            self._count(body, bound)
-            return body
+        if not self.inbound.has_body:
+            return b""
+        if not self.received:
+            body = self.inbound.take_whole(self.inbound.content)
+            if body is not None and len(body) <= bound:  # it came along with the head, as small bodies do
+                self.received = len(body)
+                return body
         chunks = [chunk async for chunk in self._chunks(bound)]
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
@@ -44,7 +48,7 @@ class ClientBody:
 
     async def _chunks(self, bound: int) -> AsyncIterator[bytes]:
         self._continue()
-        content = self.request.content
+        content = self.inbound.content
         try:
             while chunk := await content.readany():
                 self._count(chunk, bound)
@@ -62,8 +66,8 @@ class ClientBody:
     def _continue(self) -> None:
         if self.expects_continue:
             self.expects_continue = False
-            if self.request.transport is not None:
-                self.request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if self.inbound.transport is not None:
+                self.inbound.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 def too_large(bound: int) -> Refusal:

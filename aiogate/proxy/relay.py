@@ -3,12 +3,17 @@
 Nothing here parses, logs or calls a plugin between an arriving chunk and its write.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
+from multidict import CIMultiDict
+
+from aiogate.errors import UpstreamError
 from aiogate.exchange import Exchange
 from aiogate.hookspecs import Observer
 from aiogate.proxy.answer import Answer, has_no_body
-from aiogate.proxy.upstream import Response
+from aiogate.proxy.fields import Fields
+from aiogate.proxy.head import edited_fields, now
+from aiogate.proxy.upstream import Head, Response
 
 __all__ = ["Conclude", "relay"]
 
@@ -16,45 +21,61 @@ Conclude = Callable[[], Awaitable[None]]
 """Settles the exchange and appends its record; the last bytes of the answer leave after it."""
 
 
-async def relay(
+async def relay(  # noqa: PLR0913, PLR0917 - the two ends and what looks on
     response: Response,
+    head: Head,
     exchange: Exchange,
     answer: Answer,
-    observers: Sequence[Observer],
+    own: str,
+    observe: Observer | None,
     conclude: Conclude,
 ) -> None:
     """Pass the response on, whole when all of it is here already, chunk by chunk otherwise.
 
-    Raises ``UpstreamError`` when the agent breaks off, ``ConnectionError`` when the client has gone.
+    Its head is made of the agent's own bytes unless a plugin has touched them.
+
+    ``own`` are the headers that aiogate adds. Raises ``UpstreamError`` when the agent breaks off, ``ConnectionError``
+    when the client has gone.
     """
-    length = _length(response, exchange)
-    if length is not None and response.complete:
-        await _at_once(response, exchange, answer, observers, conclude)
-        return
-    answer.start(response.status, exchange.response_headers, reason=response.reason)
+    edited = exchange.edited_headers
+    length_known = head.length is not None if edited is None else "Content-Length" in edited
+    length_known = length_known or has_no_body(exchange.method, head.status)
+    fields, dated = (head.fields, head.dated) if edited is None else _edited(edited)
+    if not dated:
+        own = f"{own}\r\nDate: {now()}"
+    first = answer.head(head.status, head.reason, fields, own, length_known=length_known)
     exchange.answered = exchange.clock.monotonic()
-    await _pour(response, exchange, answer, observers)
+    if length_known and response.complete:
+        body = response.take()
+        exchange.bytes_out = len(body)
+        if observe is not None and body:
+            observe(body)
+        await conclude()
+        await answer.send(first + body)
+        return
+    answer.start(first)
+    await _pour(response, exchange, answer, observe)
     last = response.take()
-    if last:
-        exchange.bytes_out += len(last)
-        for observe in observers:
-            observe(last)
+    exchange.bytes_out += len(last)
+    if observe is not None and last:
+        observe(last)
     await conclude()
     await answer.finish(last)
 
 
-async def _pour(response: Response, exchange: Exchange, answer: Answer, observers: Sequence[Observer]) -> None:
+async def _pour(response: Response, exchange: Exchange, answer: Answer, observe: Observer | None) -> None:
     """Pass on everything but what comes with the end; no task wakes up for a chunk while the client keeps up."""
+    transport, protocol, chunked = answer.transport, answer.protocol, answer.chunked
 
     def pass_on(chunk: bytes) -> None:
-        if not answer.writable:
+        if transport is None or transport.is_closing():
             response.hold()
             return
-        answer.write(chunk)
+        transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
         exchange.bytes_out += len(chunk)
-        for observe in observers:
+        if observe is not None:
             observe(chunk)
-        if answer.slow:
+        if protocol.writing_paused:
             response.hold()
 
     while not response.complete:
@@ -62,27 +83,10 @@ async def _pour(response: Response, exchange: Exchange, answer: Answer, observer
         await answer.drain()
 
 
-def _length(response: Response, exchange: Exchange) -> int | None:
-    """Return how many bytes the body has, None when only its end will tell."""
-    if has_no_body(exchange.method, response.status):
-        return 0
-    length = exchange.response_headers.get("Content-Length")
-    return int(length) if length is not None and length.isdecimal() else None
-
-
-async def _at_once(
-    response: Response,
-    exchange: Exchange,
-    answer: Answer,
-    observers: Sequence[Observer],
-    conclude: Conclude,
-) -> None:
-    """Write head and body together; the length stays as the agent gave it, also where there is no body."""
-    body = response.take()
-    if body:
-        for observe in observers:
-            observe(body)
-    exchange.bytes_out = len(body)
-    exchange.answered = exchange.clock.monotonic()
-    await conclude()
-    await answer.relayed(response.status, exchange.response_headers, body, reason=response.reason)
+def _edited(headers: CIMultiDict[str]) -> tuple[Fields, bool]:
+    """Return headers that a plugin may have edited as bytes, and whether there is a ``Date``."""
+    try:
+        return edited_fields(headers), "Date" in headers
+    except ValueError as error:
+        code = "agent_protocol_error"
+        raise UpstreamError(code, "the response's headers hold control characters") from error

@@ -4,32 +4,57 @@ Works on the raw target of the request line (RFC 9112 section 3.2); decodes only
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import attrs
 
-from aiogate.errors import Refused, refusal
+from aiogate.errors import Refusal, Refused, refusal
 
-__all__ = ["Target", "parse_target"]
+__all__ = ["Target", "target_of"]
 
 _ABSOLUTE: Final = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 _SLASH: Final = re.compile(r"/|\\|%2f|%5c", re.IGNORECASE)
 _DOT: Final = re.compile(r"%2e", re.IGNORECASE)
 _PREFIX: Final = "/agents"
+_PROBES: Final = frozenset({"/livez", "/readyz", "/healthz"})
+_LONGEST_KEPT: Final = 256
 
 
 @attrs.frozen
 class Target:
-    """A path taken apart; ``agent_id`` is None for the catalogue, ``path`` is ``""`` or begins with ``/``."""
+    """A path taken apart; ``agent_id`` is None for the catalogue, ``path`` is ``""`` or begins with ``/``.
+
+    ``refused`` says what is wrong with it (400 or 404); ``is_probe`` that it asks after the gateway's own health.
+    """
 
     agent_id: str | None
     full_path: str
     path: str
     query: str
+    refused: Refusal | None = None
+    is_probe: bool = False
 
 
-def parse_target(raw: str) -> Target:
-    """Take the request line's target apart; raises ``Refused`` with 400 or 404."""
+def target_of(raw: str) -> Target:
+    """Take the request line's target apart; the paths that are asked for again and again only once."""
+    return _often(raw) if len(raw) <= _LONGEST_KEPT else _parsed(raw)
+
+
+def _parsed(raw: str) -> Target:
+    full_path = raw.partition("?")[0]
+    if full_path in _PROBES:
+        return Target(None, full_path, "", "", is_probe=True)
+    try:
+        return _parse(raw)
+    except Refused as refused:
+        return Target(None, full_path, "", "", refused.refusal)
+
+
+_often: Final = lru_cache(maxsize=4096)(_parsed)
+
+
+def _parse(raw: str) -> Target:
     if not raw.startswith("/"):
         raw = _origin_form(raw)
     full_path, _, query = raw.partition("?")

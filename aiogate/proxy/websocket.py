@@ -1,200 +1,144 @@
-"""WebSockets: frame by frame between client and agent, both ways, with their close codes (RFC 6455).
+"""WebSockets: bytes between client and agent, both ways, once the agent has switched protocols (RFC 6455).
 
-Knows nothing of the pipeline; it begins when an exchange has been admitted.
+Frames pass as they are; they are only stepped over to know a conversation that was closed from one that broke. Knows
+nothing of the pipeline.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Final
 
-import aiohttp
-import attrs
-from aiohttp import WSMsgType
-from aiohttp.web import BaseRequest, WebSocketResponse
-from yarl import URL
+from multidict import CIMultiDict
 
 from aiogate.errors import Refused, UpstreamError, refusal
-from aiogate.exchange import Agent, Exchange, Outcome
-from aiogate.proxy.deadline import Deadline
+from aiogate.exchange import Exchange
+from aiogate.proxy.answer import Answer
+from aiogate.proxy.frames import Frames
+from aiogate.proxy.head import edited_fields, first_line, response_head
+from aiogate.proxy.inbound import Inbound
+from aiogate.proxy.relay import Conclude
+from aiogate.proxy.upstream import Response
 
-__all__ = ["Sockets", "tunnel", "wants_websocket"]
+__all__ = ["HANDSHAKE", "check_handshake", "switched", "tunnel", "wants_websocket"]
 
+HANDSHAKE: Final = "\r\nConnection: Upgrade\r\nUpgrade: websocket"
 _SWITCHING_PROTOCOLS: Final = 101
-_NORMAL: Final = 1000
-_NO_STATUS: Final = 1005
-_ABNORMAL: Final = 1006
-_GOING_AWAY: Final = 1001
-_BAD_GATEWAY: Final = 1014
-
-Conclude = Callable[[Outcome], Awaitable[None]]
-"""Settles the exchange and appends its record; the closing frame leaves after it."""
-Socket = WebSocketResponse | aiohttp.ClientWebSocketResponse
+_VERSION: Final = "13"
+_LAST_WORDS_SECONDS: Final = 2.0
 
 
-async def _follow_nobody(*_: object) -> None:
-    """Refuse a redirect: the agent's credentials are for the agent alone, and ``ws_connect`` would follow."""
-    msg = "the agent answered the WebSocket request with a redirect"
-    raise aiohttp.ClientError(msg)
-
-
-@attrs.define
-class Sockets:
-    """The WebSocket client towards all agents, made when the first socket is asked for."""
-
-    _session: aiohttp.ClientSession | None = None
-
-    @property
-    def session(self) -> aiohttp.ClientSession:
-        """The session; needs a running loop."""
-        if self._session is None:
-            watch = aiohttp.TraceConfig()
-            watch.on_request_redirect.append(_follow_nobody)
-            self._session = aiohttp.ClientSession(
-                trace_configs=[watch],
-                connector=aiohttp.TCPConnector(limit=0),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None),
-                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            )
-        return self._session
-
-    async def close(self) -> None:
-        """Close all sockets."""
-        if self._session is not None:
-            await self._session.close()
-
-
-def wants_websocket(request: BaseRequest) -> bool:
+def wants_websocket(inbound: Inbound) -> bool:
     """Tell whether the client asks for a WebSocket (RFC 6455 section 4.1)."""
-    headers = request.headers
+    headers = inbound.headers
     return (
-        request.method == "GET"
+        inbound.method == "GET"
         and headers.get("Upgrade", "").lower() == "websocket"
         and "upgrade" in headers.get("Connection", "").lower()
     )
 
 
-async def tunnel(  # noqa: PLR0913, PLR0917 - the two ends and what they share
-    request: BaseRequest,
-    exchange: Exchange,
-    agent: Agent,
-    sockets: Sockets,
-    max_message_bytes: int,
-    conclude: Conclude,
-) -> None:
-    """Connect to the agent, then accept the client, then pass frames until one of them closes.
-
-    Raises ``UpstreamError`` or ``Refused`` while the client can still be answered in HTTP.
-    """
-    if not WebSocketResponse(protocols=_offered(exchange)).can_prepare(request).ok:
+def check_handshake(inbound: Inbound) -> None:
+    """Raise ``Refused`` for half a handshake."""
+    if "Sec-WebSocket-Key" not in inbound.headers or inbound.headers.get("Sec-WebSocket-Version") != _VERSION:
         raise Refused(refusal("bad_request", "the WebSocket handshake is not complete"))
-    async with await _connect(exchange, agent, sockets.session, max_message_bytes) as upstream:
-        chosen = (upstream.protocol,) if upstream.protocol else ()
-        client = WebSocketResponse(
-            protocols=chosen, autoping=False, autoclose=False, compress=False, max_msg_size=max_message_bytes
-        )
-        client.headers.update(exchange.response_headers)
-        await client.prepare(request)
-        exchange.status = _SWITCHING_PROTOCOLS
-        exchange.first_byte = exchange.answered = exchange.clock.monotonic()
-        await _both_ways(client, upstream, exchange, conclude)
 
 
-async def _connect(
-    exchange: Exchange,
-    agent: Agent,
-    session: aiohttp.ClientSession,
-    max_message_bytes: int,
-) -> aiohttp.ClientWebSocketResponse:
-    headers = exchange.request_headers
-    protocols = _offered(exchange)
-    for name in [name for name in headers if name.lower().startswith("sec-websocket-")]:
-        headers.popall(name, None)
-    url = f"{agent.url}{exchange.path}?{exchange.query}" if exchange.query else agent.url + exchange.path
-    try:
-        with Deadline(agent.first_byte_seconds):
-            return await session.ws_connect(
-                URL(url, encoded=True),
-                headers=headers,
-                protocols=protocols,
-                autoping=False,
-                autoclose=False,
-                compress=0,
-                max_msg_size=max_message_bytes,
-            )
-    except aiohttp.WSServerHandshakeError as error:
+def switched(headers: CIMultiDict[str], own: str) -> bytes:
+    """Return the head of the 101 for the client; ValueError for control characters in a header."""
+    return response_head(first_line(_SWITCHING_PROTOCOLS, None), edited_fields(headers), own + HANDSHAKE)
+
+
+class _Upwards:
+    """What the client sends, on its way to the agent; aiohttp's handler feeds it as it feeds a parser of frames."""
+
+    def __init__(self, transport: asyncio.Transport, response: Response, exchange: Exchange) -> None:
+        self._transport = transport
+        self._flow = response.flow
+        self._exchange = exchange
+        self._frames = Frames()
+        self._held = False
+
+    @property
+    def closing(self) -> bool:
+        """Whether the client has said that it closes."""
+        return self._frames.closing
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Pass bytes on; what the agent does not read stays with the client."""
+        self._exchange.bytes_in += len(data)
+        self._frames.feed(data)
+        if not self._flow.write(data) and not self._held:
+            self._held = True
+            self._transport.pause_reading()
+            self._flow.when_writable(self._resume)
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """Do nothing: a client that has gone cancels the handler."""
+
+    def _resume(self) -> None:
+        self._held = False
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+
+async def tunnel(inbound: Inbound, response: Response, exchange: Exchange, answer: Answer, conclude: Conclude) -> None:
+    """Pass bytes both ways until the agent closes; the head of the 101 has been written.
+
+    The frame with which the agent closes leaves after the record. Raises ``UpstreamError`` when the agent's connection
+    ends although neither side has closed the conversation, ``ConnectionError`` when the client has gone.
+    """
+    transport = inbound.transport
+    if transport is None:
+        raise ConnectionResetError
+    upwards = _Upwards(transport, response, exchange)
+    inbound.protocol.set_parser(upwards)  # type: ignore[arg-type] # it takes what a parser of frames takes
+    last = await _downwards(response, exchange, answer)
+    if not last and not upwards.closing:
         code = "agent_protocol_error"
-        detail = f"agent {agent.id!r} answered the WebSocket request with status {error.status}"
-        raise UpstreamError(code, detail) from error
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        raise _upstream_error(agent, error) from error
+        raise UpstreamError(code, "the agent broke off a WebSocket")
+    await conclude()
+    if last:
+        answer.write(last)
+        await answer.drain()
+        await _farewell(response, answer)
 
 
-def _offered(exchange: Exchange) -> list[str]:
-    values = exchange.request_headers.getall("Sec-WebSocket-Protocol", [])
-    return [token.strip() for value in values for token in value.split(",")]
+async def _downwards(response: Response, exchange: Exchange, answer: Answer) -> bytes:
+    """Pass on what the agent sends; return the bytes with which it closes, ``b""`` when it ends without."""
+    frames = Frames()
+    last = bytearray()
 
-
-def _upstream_error(agent: Agent, error: BaseException) -> UpstreamError:
-    if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
-        return UpstreamError(
-            "agent_timeout", f"agent {agent.id!r} did not answer within {agent.first_byte_seconds:g} s"
-        )
-    if isinstance(error, OSError):
-        return UpstreamError("agent_unreachable", f"agent {agent.id!r} cannot be reached")
-    return UpstreamError("agent_protocol_error", f"agent {agent.id!r} did not answer in HTTP")
-
-
-async def _both_ways(
-    client: WebSocketResponse,
-    upstream: aiohttp.ClientWebSocketResponse,
-    exchange: Exchange,
-    conclude: Conclude,
-) -> None:
-    """Pass frames both ways until one side closes; the other is closed with its code, after the record."""
-    up = asyncio.ensure_future(_pass(client, upstream, exchange, upwards=True))
-    down = asyncio.ensure_future(_pass(upstream, client, exchange, upwards=False))
-    try:
-        done, _ = await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        up.cancel()
-        down.cancel()
-    await asyncio.gather(up, down, return_exceptions=True)
-    first = up if up in done else down
-    message = None if first.exception() is not None else first.result()
-    upwards = first is up
-    if message is not None and message.type is WSMsgType.CLOSE:
-        await conclude(Outcome.COMPLETED)
-        code, reason = int(message.data or _NORMAL), (message.extra or "").encode()
-        code = _NORMAL if code in {_NO_STATUS, _ABNORMAL} else code
-    else:
-        await conclude(Outcome.CLIENT_GONE if upwards else Outcome.UPSTREAM_FAILED)
-        code, reason = (_GOING_AWAY if upwards else _BAD_GATEWAY), b""
-    closings = (client.close(code=code, message=reason), upstream.close(code=code, message=reason))
-    await asyncio.gather(*closings, return_exceptions=True)
-
-
-async def _pass(source: Socket, sink: Socket, exchange: Exchange, *, upwards: bool) -> aiohttp.WSMessage:
-    """Pass frames on until one that ends the conversation comes; return that one."""
-    while True:
-        message = await source.receive()
-        kind = message.type
-        if kind is WSMsgType.TEXT:
-            _count(exchange, len(message.data.encode()), upwards=upwards)
-            await sink.send_str(message.data)
-        elif kind is WSMsgType.BINARY:
-            _count(exchange, len(message.data), upwards=upwards)
-            await sink.send_bytes(message.data)
-        elif kind is WSMsgType.PING:
-            await sink.ping(message.data)
-        elif kind is WSMsgType.PONG:
-            await sink.pong(message.data)
+    def pass_on(chunk: bytes) -> None:
+        frames.feed(chunk)
+        exchange.bytes_out += len(chunk)
+        if frames.closing:
+            last.extend(chunk)
+            response.hold()
+        elif answer.writable:
+            answer.write(chunk)
+            if answer.slow:
+                response.hold()
         else:
-            return message
+            response.hold()
+
+    while not response.complete and not last:
+        await response.pour(pass_on)
+        await answer.drain()
+    if rest := response.take():
+        pass_on(rest)
+    return bytes(last)
 
 
-def _count(exchange: Exchange, size: int, *, upwards: bool) -> None:
-    if upwards:
-        exchange.bytes_in += size
-    else:
-        exchange.bytes_out += size
+async def _farewell(response: Response, answer: Answer) -> None:
+    """Give the client a moment for its own closing frame; the agent closes the connection when it has it."""
+
+    def pass_on(chunk: bytes) -> None:
+        if answer.writable:
+            answer.write(chunk)
+
+    try:
+        async with asyncio.timeout(_LAST_WORDS_SECONDS):
+            while not response.complete:
+                await response.pour(pass_on)
+    except (TimeoutError, UpstreamError, ConnectionError):
+        return

@@ -21,7 +21,7 @@ __all__ = ["admit"]
 async def admit(exchange: Exchange, generation: Generation, state: State) -> Agent | Refusal | Reply:
     """Return the agent that serves, or what ends the exchange; raises ``PluginError`` or ``Refused``."""
     ended = await generation.pipeline.pre_request(exchange)
-    if exchange.target is not None and exchange.target not in generation.agents:
+    if exchange.target is not None and exchange.target not in generation.settings.agents:
         ended = _unknown(exchange, ended)
     if exchange.target is None:
         ended = _catalogue(exchange, ended)
@@ -29,10 +29,13 @@ async def admit(exchange: Exchange, generation: Generation, state: State) -> Age
         return ended
     if exchange.principal is None:
         return refusal("unauthenticated", "no plugin has authenticated the caller")
-    max_body = _max_body(exchange, generation)
+    max_body = exchange.candidates[0].max_body
+    if max_body is None:
+        max_body = generation.settings.server.max_body
     if exchange.content_length is not None and exchange.content_length > max_body:
         return too_large(max_body)
-    agent = await generation.pipeline.route(exchange)
+    pipeline = generation.pipeline
+    agent = await pipeline.route(exchange) if pipeline.stages.route else exchange.candidates[0]
     exchange.agent = agent
     return await _take_claims(exchange, generation, state) or agent
 
@@ -82,8 +85,3 @@ def _catalogue(exchange: Exchange, ended: Refusal | Reply | None) -> Refusal | R
         for agent in exchange.candidates
     ]
     return Reply(body=orjson.dumps({"agents": agents}, option=orjson.OPT_APPEND_NEWLINE))
-
-
-def _max_body(exchange: Exchange, generation: Generation) -> int:
-    own = exchange.candidates[0].max_body
-    return generation.settings.server.max_body if own is None else own

@@ -11,16 +11,16 @@ from typing import BinaryIO, Final
 import attrs
 import orjson
 from aiohttp import http_parser, web
-from aiohttp.web import BaseRequest
 from multidict import CIMultiDict
 
-from aiogate.errors import AiogateError, Refused
+from aiogate.errors import AiogateError
 from aiogate.exchange import Clock
 from aiogate.journal.writer import Journal
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.answer import Answer
-from aiogate.proxy.body import ClientBody
-from aiogate.proxy.target import Target, parse_target
+from aiogate.proxy.conformance import wrong_with
+from aiogate.proxy.inbound import Inbound
+from aiogate.proxy.target import target_of
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.admin import admin_app
@@ -39,6 +39,8 @@ _log: Final = logging.getLogger(__name__)
 _HEAD_BYTES: Final = 16384
 _LINGER_SECONDS: Final = 2.0
 _CUT_SECONDS: Final = 2.0
+_TASKS_SECONDS: Final = 10.0
+"""How long a plugin's ``post_response`` may hold a gateway that stops."""
 
 
 @attrs.define(eq=False)
@@ -92,7 +94,6 @@ class Gateway:
         self._rooms.callback(house.journal.close)
         self._rooms.callback(house.access_log.close)
         self._rooms.callback(house.upstream.close)
-        self._rooms.push_async_callback(house.sockets.close)
         house.metrics.started(self.generation.number, lambda: len(house.open_exchanges))
         await self.pipeline.enter_lifespans(self._plugins, self.generation)
         app = admin_app(house, lambda: self.generation, self.ready)
@@ -101,7 +102,7 @@ class Gateway:
 
     def _public_runner(self) -> web.ServerRunner:
         server = PublicServer(
-            self.handle,  # type: ignore[arg-type] # an Answer does what the handler asks of a response
+            self.handle,
             handler_cancellation=True,
             auto_decompress=False,
             keepalive_timeout=self.settings.server.keepalive_seconds,
@@ -137,12 +138,13 @@ class Gateway:
                 await house.emptied(grace)
             house.cut()
             await house.emptied(_CUT_SECONDS)
-            await house.tasks.join()
+            await house.tasks.join(_TASKS_SECONDS)
         for runner in reversed(self._runners):
             await runner.cleanup()
         self._runners.clear()
         if house is not None:
-            await house.tasks.join()  # what a kept-alive connection began meanwhile ends before the plugins leave
+            # what a kept-alive connection began meanwhile ends before the plugins leave
+            await house.tasks.join(_TASKS_SECONDS)
         await self._plugins.aclose()
         await self._rooms.aclose()
 
@@ -150,37 +152,32 @@ class Gateway:
         """End the drain's patience: open exchanges are cut now."""
         self.house.cut()
 
-    async def handle(self, request: BaseRequest) -> Answer:
+    async def handle(self, inbound: Inbound) -> Answer:
         """Serve one request of the public listener."""
-        raw = request.raw_path
-        answer = Answer(request)
-        answer.keep_alive = answer.keep_alive and not self.house.stopping
-        probe = raw.partition("?")[0]
-        if probe in {"/livez", "/readyz", "/healthz"}:
-            await self._probe(answer, probe)
+        house, generation = self.house, self.generation
+        answer = Answer(inbound)
+        if house.stopping:
+            answer.keep_alive = False
+        target = target_of(inbound.target)
+        if target.is_probe:
+            await self._probe(answer, target.full_path)
             return answer
-        generation = self.generation
-        refused: Refused | None = None
-        try:
-            target = parse_target(raw)
-        except Refused as error:
-            refused, target = error, Target(None, probe, "", "")
-        exchange = open_exchange(request, target, generation)
-        body = exchange.request_body
-        assert isinstance(body, ClientBody)  # noqa: S101 - open_exchange made it
-        walk = Walk(exchange, request, body, generation, self.house, answer, refused)
-        self.house.open_exchanges[exchange.id] = request
+        body, exchange = open_exchange(inbound, target, generation)
+        walk = Walk(exchange, inbound, body, generation, house, answer, target.refused or wrong_with(inbound))
+        house.open_exchanges[exchange.id] = inbound
         try:
             return await walk.run()
         finally:
-            self.house.leave(exchange.id)
+            house.open_exchanges.pop(exchange.id, None)
+            if house.stopping:
+                house.left()
 
     async def _probe(self, answer: Answer, path: str) -> None:
         ready = self.ready()
         ok = path == "/livez" or all(ready.values())
         body = orjson.dumps({"status": "ok" if ok else "unavailable"}, option=orjson.OPT_APPEND_NEWLINE)
-        headers = CIMultiDict({"Content-Type": "application/json", "Cache-Control": "no-store"})
-        await answer.whole(200 if ok else 503, headers, body)
+        headers = CIMultiDict({"Content-Type": "application/json"})
+        await answer.send(answer.whole(200 if ok else 503, headers, "Cache-Control: no-store", body))
 
     def ready(self) -> Mapping[str, bool]:
         """Return what has to be in order for new exchanges, by name."""

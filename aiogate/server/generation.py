@@ -1,11 +1,13 @@
 """One config in force: its number, its settings and the pipeline built from them."""
 
+import ipaddress
 from collections.abc import Mapping
 
 import attrs
 
 from aiogate.exchange import Agent, Clock
 from aiogate.pipeline.run import Pipeline
+from aiogate.proxy.client_address import Network
 from aiogate.settings.model import Settings
 
 __all__ = ["Generation"]
@@ -22,6 +24,12 @@ class Generation:
     settings: Settings
     pipeline: Pipeline
     clock: Clock
+    trusted_proxies: tuple[Network, ...] = attrs.field(init=False)
+    """Whose word on a client's address counts."""
+
+    @trusted_proxies.default
+    def _networks(self) -> tuple[Network, ...]:
+        return tuple(ipaddress.ip_network(network) for network in self.settings.server.trusted_proxies)
 
     @property
     def generation(self) -> int:

@@ -7,12 +7,11 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 import attrs
-from aiohttp.web import BaseRequest
 
 from aiogate.exchange import Clock
 from aiogate.journal.writer import Journal
+from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.upstream import Upstream
-from aiogate.proxy.websocket import Sockets
 from aiogate.server.access_log import AccessLog
 from aiogate.server.metrics import Metrics
 from aiogate.state import State
@@ -34,10 +33,13 @@ class Tasks:
         self._running.add(task)
         task.add_done_callback(self._done)
 
-    async def join(self) -> None:
-        """Wait until nothing runs any more."""
+    async def join(self, seconds: float | None = None) -> None:
+        """Wait until nothing runs any more; what still does after ``seconds`` is cancelled, and said so in the log."""
         while self._running:
-            await asyncio.wait(self._running)
+            _, late = await asyncio.wait(self._running, timeout=seconds)
+            for task in late:
+                _log.error("a background task does not end and is cancelled: %s", task.get_coro())
+                task.cancel()
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -55,16 +57,14 @@ class House:
     upstream: Upstream
     access_log: AccessLog
     metrics: Metrics
-    sockets: Sockets = attrs.field(factory=Sockets)
     tasks: Tasks = attrs.field(factory=Tasks)
-    open_exchanges: dict[str, BaseRequest] = attrs.field(factory=dict)
+    open_exchanges: dict[str, Inbound] = attrs.field(factory=dict)
     stopping: bool = False
     cutting: bool = False
     _emptied: asyncio.Event | None = None
 
-    def leave(self, request_id: str) -> None:
-        """Take an exchange off the list of those under way."""
-        self.open_exchanges.pop(request_id, None)
+    def left(self) -> None:
+        """Note that an exchange has gone from those under way."""
         if self._emptied is not None and not self.open_exchanges:
             self._emptied.set()
 
@@ -79,5 +79,5 @@ class House:
     def cut(self) -> None:
         """End what is under way."""
         self.cutting = True
-        for request in self.open_exchanges.values():
-            request.task.cancel()
+        for inbound in self.open_exchanges.values():
+            inbound.task.cancel()

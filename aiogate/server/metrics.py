@@ -33,10 +33,6 @@ class _Histogram:
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
     def buckets(self) -> list[tuple[str, float]]:
         """Return the cumulated buckets as Prometheus has them."""
         cumulated, so_far = [], 0
@@ -81,13 +77,19 @@ class Metrics(Collector):
             numbers = self._agents[agent] = _AgentNumbers()
         end = (exchange.outcome or "", exchange.status)
         numbers.ends[end] = numbers.ends.get(end, 0) + 1
+        started, forwarded, first_byte = exchange.started, exchange.forwarded, exchange.first_byte
         if exchange.ended is not None:
-            numbers.duration.observe(exchange.ended - exchange.started)
-        if exchange.forwarded is not None and exchange.answered is not None and exchange.first_byte is not None:
-            numbers.overhead.observe(exchange.forwarded - exchange.started + exchange.answered - exchange.first_byte)
+            seconds = exchange.ended - started
+            numbers.duration.counts[bisect_left(_DURATION_SECONDS, seconds)] += 1
+            numbers.duration.total += seconds
+        if forwarded is not None and exchange.answered is not None and first_byte is not None:
+            seconds = forwarded - started + exchange.answered - first_byte
+            numbers.overhead.counts[bisect_left(_OVERHEAD_SECONDS, seconds)] += 1
+            numbers.overhead.total += seconds
         usage = exchange.usage
-        numbers.input_tokens += usage.input_tokens or 0
-        numbers.output_tokens += usage.output_tokens or 0
+        if usage.source != "unknown":
+            numbers.input_tokens += usage.input_tokens or 0
+            numbers.output_tokens += usage.output_tokens or 0
         numbers.cost_nanousd += exchange.cost_nanousd or 0
 
     def exposition(self) -> tuple[bytes, str]:

@@ -2,30 +2,32 @@
 
 import math
 from collections.abc import Sequence
-
-from multidict import CIMultiDict
+from functools import lru_cache
 
 from aiogate.claims import Counted, Quota, Shortage
 from aiogate.errors import Refusal, refusal
 
-__all__ = ["put_quotas", "shortage_refusal"]
+__all__ = ["quota_lines", "shortage_refusal"]
 
 
-def put_quotas(headers: CIMultiDict[str], quotas: Sequence[Quota]) -> None:
-    """Tell the client what is left of each limit that the exchange was counted on."""
+def quota_lines(quotas: Sequence[Quota]) -> str:
+    """Return the header lines that tell what is left of each limit, each with CRLF before it; ``""`` without any."""
     if not quotas:
-        return
+        return ""
     policies, left = [], []
-    for quota in quotas:
-        claim = quota.claim
-        if claim.kind is Counted.LEASE:
-            policies.append(f'"{claim.name}";q={claim.limit};qu="concurrent-requests"')
-            left.append(f'"{claim.name}";r={quota.remaining}')
-        else:
-            policies.append(f'"{claim.name}";q={claim.limit};w={math.ceil(claim.seconds)}')
-            left.append(f'"{claim.name}";r={quota.remaining};t={math.ceil(quota.reset_seconds)}')
-    headers["RateLimit-Policy"] = ", ".join(policies)
-    headers["RateLimit"] = ", ".join(left)
+    for claim, remaining, reset_seconds in quotas:
+        policies.append(_policy(claim.kind, claim.name, claim.limit, claim.seconds))
+        reset = "" if claim.kind is Counted.LEASE else f";t={math.ceil(reset_seconds)}"
+        left.append(f'"{claim.name}";r={remaining}{reset}')
+    return f"\r\nRateLimit-Policy: {', '.join(policies)}\r\nRateLimit: {', '.join(left)}"
+
+
+@lru_cache(maxsize=1024)
+def _policy(kind: Counted, name: str, limit: int, seconds: float) -> str:
+    """Return a limit as ``RateLimit-Policy`` has it."""
+    if kind is Counted.LEASE:
+        return f'"{name}";q={limit};qu="concurrent-requests"'
+    return f'"{name}";q={limit};w={math.ceil(seconds)}'
 
 
 def shortage_refusal(shortage: Shortage) -> Refusal:

@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import attrs
-from aiohttp.web import BaseRequest
-from multidict import CIMultiDict
+from multidict import CIMultiDict, istr
 
 from aiogate.errors import (
     JournalError,
     PluginError,
     Refusal,
     Refused,
+    StateError,
     UpstreamError,
     problem_body,
     problem_headers,
@@ -28,18 +28,22 @@ from aiogate.hookspecs import Observer
 from aiogate.journal.record import encode
 from aiogate.proxy.answer import Answer
 from aiogate.proxy.body import ClientBody
-from aiogate.proxy.headers import clean_response, put_context
+from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.relay import relay
-from aiogate.proxy.upstream import Response
-from aiogate.proxy.websocket import tunnel, wants_websocket
+from aiogate.proxy.upstream import Head, Response
+from aiogate.proxy.websocket import HANDSHAKE, check_handshake, switched, tunnel, wants_websocket
 from aiogate.server.admit import admit
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
-from aiogate.server.quotas import put_quotas
+from aiogate.server.quotas import quota_lines
 
 __all__ = ["Walk"]
 
 _log: Final = logging.getLogger(__name__)
+_UPGRADE: Final = istr("Upgrade")
+_HOST: Final = istr("Host")
+_CHUNKED: Final = "\r\nTransfer-Encoding: chunked"
+_WITH_LENGTH: Final = frozenset({"POST", "PUT", "PATCH"})
 _WHOLE_BODY: Final = 65536
 """A request body up to this length is read before the agent is bothered, and goes to it in one piece."""
 
@@ -49,14 +53,14 @@ class Walk:
     """Takes one exchange from its request to its record."""
 
     exchange: Exchange
-    request: BaseRequest
+    inbound: Inbound
     body: ClientBody
     generation: Generation
     house: House
     answer: Answer
-    refused: Refused | None = None
+    refused: Refusal | None = None
     """What is wrong with the request itself, found before the walk began."""
-    _observers: list[Observer] = attrs.field(factory=list)
+    _observe: Observer | None = None
 
     async def run(self) -> Answer:
         """Serve the exchange and return its answer, written; only a cancellation comes out of it."""
@@ -87,7 +91,7 @@ class Walk:
             await self._refuse(refusal("journal_unavailable", "records cannot be written; nothing was sent"))
             return
         if self.refused is not None:
-            await self._refuse(self.refused.refusal)
+            await self._refuse(self.refused)
             return
         try:
             admitted = await admit(exchange, self.generation, self.house.state)
@@ -106,11 +110,15 @@ class Walk:
             await self._refuse(admitted)
 
     async def _forward(self, agent: Agent) -> None:
+        exchange, destination = self.exchange, self.house.upstream.to(agent)
+        upgrade = _UPGRADE in self.inbound.headers and wants_websocket(self.inbound)
         try:
-            if wants_websocket(self.request):
-                await self._tunnel(agent)
-                return
-            response = await self._send(agent)
+            body, framing = self._handshake() if upgrade else await self._request_body()
+            request = destination.envelope.head(exchange, framing, self.inbound.headers.get(_HOST, ""))
+            exchange.forwarded = self.house.clock.monotonic()
+            response, head = await destination.open(
+                exchange.method, request, body, chunked=framing is _CHUNKED, upgrade=upgrade
+            )
         except Refused as refused:
             await self._refuse(refused.refusal)
             return
@@ -121,59 +129,61 @@ class Walk:
                 await self._refuse(refusal(error.code, error.detail), Outcome.UPSTREAM_FAILED)
             return
         try:
-            await self._relay(response)
+            await self._relay(response, head)
         except UpstreamError as error:
-            if self._client_gone():
+            if not self.answer.writable:
                 raise ConnectionResetError from error
             await self._cut(agent, error)
         finally:
             response.close()
 
-    async def _send(self, agent: Agent) -> Response:
-        exchange = self.exchange
-        body = await self._request_body()
-        put_context(exchange, agent, host=self.request.headers.get("Host", ""))
-        target = f"{exchange.path}?{exchange.query}" if exchange.query else exchange.path
-        exchange.forwarded = self.house.clock.monotonic()
-        return await self.house.upstream.send(agent, exchange.method, target, exchange.request_headers, body)
+    def _handshake(self) -> tuple[None, str]:
+        self.answer.keep_alive = False  # what the client sends next is for the agent, or for nobody
+        check_handshake(self.inbound)
+        return None, HANDSHAKE
 
-    async def _request_body(self) -> bytes | AsyncIterator[bytes] | None:
-        """Return what goes to the agent: bytes where there are few of them or a plugin has them, a stream otherwise."""
+    async def _request_body(self) -> tuple[bytes | AsyncIterator[bytes] | None, str]:
+        """Return what goes to the agent and the header that frames it (RFC 9112 section 6).
+
+        Bytes where there are few of them or a plugin has them, a stream otherwise.
+        """
         exchange = self.exchange
         length = exchange.content_length
-        if exchange.body is not None:
-            return exchange.body
-        if length == 0:
-            return None
-        if length is not None and length <= _WHOLE_BODY:
-            return await self.body.read(length)
-        if length is not None:
-            exchange.request_headers["Content-Length"] = str(length)
-        return self.body.stream()
+        body = exchange.body
+        if body is None:
+            if length == 0:
+                return None, "\r\nContent-Length: 0" if exchange.method in _WITH_LENGTH else ""
+            if length is None:
+                return self.body.stream(), _CHUNKED
+            if length > _WHOLE_BODY:
+                return self.body.stream(), f"\r\nContent-Length: {length}"
+            body = await self.body.read(length)
+        return body, f"\r\nContent-Length: {len(body)}"
 
-    async def _relay(self, response: Response) -> None:
+    async def _relay(self, response: Response, head: Head) -> None:
         exchange = self.exchange
         exchange.first_byte = self.house.clock.monotonic()
-        exchange.status = response.status
-        headers = exchange.response_headers = response.headers
-        clean_response(headers)
-        if headers.get("Content-Type", "").startswith("text/event-stream"):
-            headers["X-Accel-Buffering"] = "no"
-        self._put_own_headers(headers)
-        self._observers = self.generation.pipeline.observers(exchange)
-        await relay(response, exchange, self.answer, self._observers, self._completed)
+        exchange.status = head.status
+        exchange.response_fields = head.fields
+        exchange.content_type = head.media_type
+        exchange.content_encoding = head.encoding
+        self._observe = self.generation.pipeline.observers(exchange)
+        own = self._own_headers()
+        if head.media_type[:17].lower() == "text/event-stream":
+            own += "\r\nX-Accel-Buffering: no"
+        if head.collides or exchange.edited_headers is not None:
+            _make_way(exchange.response_headers, own)
+        if not response.upgraded:
+            await relay(response, head, exchange, self.answer, own, self._observe, self._conclude)
+            return
+        self.answer.start(switched(exchange.response_headers, own))
+        exchange.answered = self.house.clock.monotonic()
+        await tunnel(self.inbound, response, exchange, self.answer, self._conclude)
 
-    async def _tunnel(self, agent: Agent) -> None:
+    def _own_headers(self) -> str:
+        """Return the header lines that every answer has, with CRLF between them."""
         exchange = self.exchange
-        put_context(exchange, agent, host=self.request.headers.get("Host", ""))
-        exchange.forwarded = self.house.clock.monotonic()
-        self._put_own_headers(exchange.response_headers)
-        self.answer.keep_alive = False
-        await tunnel(self.request, exchange, agent, self.house.sockets, self.body.max_bytes, self._conclude)
-
-    def _put_own_headers(self, headers: CIMultiDict[str]) -> None:
-        headers["X-Request-Id"] = self.exchange.id
-        put_quotas(headers, self.exchange.quotas)
+        return f"X-Request-Id: {exchange.id}{quota_lines(exchange.quotas)}"
 
     async def _reply(self, reply: Reply) -> None:
         self.exchange.status = reply.status
@@ -184,7 +194,7 @@ class Walk:
         exchange = self.exchange
         exchange.refusal = refused
         exchange.status = refused.status
-        if not self.request.content.is_eof():
+        if not self.inbound.content.is_eof():
             self.answer.keep_alive = False
         headers = CIMultiDict(problem_headers(refused))
         if refused.code == "unauthenticated":
@@ -194,31 +204,33 @@ class Walk:
     async def _whole(self, outcome: Outcome, headers: CIMultiDict[str], body: bytes) -> None:
         """Answer with something of our own."""
         exchange = self.exchange
-        self._put_own_headers(headers)
+        own = self._own_headers()
+        _make_way(headers, own)
+        answer = self.answer.whole(exchange.status, headers, own, body)
         exchange.bytes_out = len(body)
         exchange.answered = self.house.clock.monotonic()
         await self._conclude(outcome)
-        await self.answer.whole(exchange.status, headers, body)
+        await self.answer.send(answer)
 
-    async def _completed(self) -> None:
-        await self._conclude(Outcome.COMPLETED)
-
-    async def _conclude(self, outcome: Outcome) -> None:
+    async def _conclude(self, outcome: Outcome = Outcome.COMPLETED) -> None:
         """Settle the exchange and append its record, the first time; raises ``JournalError``."""
-        exchange = self.exchange
+        exchange, house = self.exchange, self.house
         if exchange.outcome is not None:
             return
         exchange.outcome = outcome
-        for observe in self._observers:
-            observe(b"")
         exchange.bytes_in += self.body.received
-        exchange.ended = self.house.clock.monotonic()
+        if self._observe is not None:
+            self._observe(b"")
+        exchange.ended = house.clock.monotonic()
         if exchange.grant is not None:
-            await self.house.state.settle(exchange.grant)
-        self.house.metrics.ended(exchange)
+            try:
+                await house.state.settle(exchange.grant)
+            except StateError:
+                _log.exception("exchange %s is not settled; its grant expires by itself", exchange.id)
+        house.metrics.ended(exchange)
         line = encode(exchange)
-        self.house.journal.append(line)
-        self.house.access_log.write(line)
+        house.journal.append(line)
+        house.access_log.write(line)
 
     async def _cut(self, agent: Agent, error: Exception) -> None:
         """End an answer that the agent broke off: a 502 where nothing has left yet, an aborted connection otherwise."""
@@ -242,15 +254,17 @@ class Walk:
 
     async def _without_record(self) -> None:
         """The record could not be written: the client must not take its answer for one that is on the books."""
-        if self.answer.started:
+        if self.answer.started or not self.answer.writable:
             self.answer.abort()
             return
         refused = refusal("journal_unavailable", "the record of this exchange could not be written")
         self.exchange.status = refused.status
         headers = CIMultiDict(problem_headers(refused))
-        await self.answer.whole(
-            refused.status, headers, problem_body(refused, self.exchange.id, self.exchange.full_path)
-        )
+        body = problem_body(refused, self.exchange.id, self.exchange.full_path)
+        try:
+            await self.answer.send(self.answer.whole(refused.status, headers, self._own_headers(), body))
+        except ConnectionError:
+            self.answer.abort()
 
     async def _give_up(self) -> None:
         try:
@@ -262,6 +276,8 @@ class Walk:
         except (ConnectionError, JournalError):
             self.answer.abort()
 
-    def _client_gone(self) -> bool:
-        transport = self.request.transport
-        return transport is None or transport.is_closing()
+
+def _make_way(headers: CIMultiDict[str], own: str) -> None:
+    """Take out what aiogate says itself."""
+    for line in own.split("\r\n"):
+        headers.popall(line.partition(":")[0], None)

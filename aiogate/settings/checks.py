@@ -1,23 +1,20 @@
 """What single values of a config have to be; validators for ``model.py``.
 
-Knows nothing of files or of the rest of the config. No message here quotes a URL that may hold a credential.
+Knows nothing of files or of the rest of the config. URLs are in ``urls.py``, certificates in ``pem.py``.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any, Final, NoReturn
-from urllib.parse import SplitResult, urlsplit
 
 from aiogate.exchange import Secret
 from aiogate.settings.faults import Faults, fail
 
-__all__ = ["are_headers", "are_roles", "at_least", "is_loopback", "is_memory", "is_positive", "is_upstream_url"]
+__all__ = ["are_headers", "are_networks", "are_roles", "at_least", "is_loopback", "is_memory", "is_positive"]
 
 Check = Callable[[Any, Any, Any], None]
 
-_URL: Final = "expected a URL such as 'http://support-agent:8001' or 'https://...'"
-_VISIBLE: Final = re.compile(r"[!-~]*")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _NOT_IN_A_VALUE: Final = re.compile(r"[\r\n\0]")  # RFC 9110 section 5.5
 _NOT_TO_SET: Final = frozenset(
@@ -54,6 +51,12 @@ def is_positive(_owner: object, _attribute: object, value: Any) -> None:  # noqa
         _refuse(f"expected more than 0, got {value}")
 
 
+def are_networks(_owner: object, _attribute: object, values: tuple[str, ...]) -> None:
+    """Refuse what is no address and no network such as ``10.0.0.0/8``."""
+    for value in values:
+        ip_network(value)
+
+
 def is_loopback(_owner: object, _attribute: object, value: Any) -> None:  # noqa: ANN401 - model.py's Address
     """Check that an address cannot be reached from other machines."""
     try:
@@ -76,26 +79,6 @@ def are_roles(_owner: object, _attribute: object, value: Any) -> None:  # noqa: 
         return
     if not value or "" in ({value} if isinstance(value, str) else value):
         _refuse("expected the name of a role; leave the key out to let everybody in")
-
-
-def is_upstream_url(_owner: object, _attribute: object, value: str) -> None:
-    """Check that a URL names an upstream to whose path the path of a request can be appended."""
-    parts = _split(value)
-    if "@" in parts.netloc:
-        _refuse("credentials do not belong into a URL; put credentials into headers")
-    if "?" in value or "#" in value:
-        _refuse("expected no query and no fragment")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not _VISIBLE.fullmatch(value):
-        _refuse(_URL if "@" in value else f"{_URL}, got {value!r}")
-
-
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # checked when it is read
-    except ValueError:
-        _refuse(f"{_URL}; its host or its port is none")
-    return parts
 
 
 def are_headers(_owner: object, _attribute: object, value: Mapping[str, Secret]) -> None:

@@ -76,6 +76,7 @@ class _Loader:
         anonymous = self._table("server").get("anonymous")
         for problem in broken_promises(self._table("agents"), anonymous, plugins.enforced):
             self._report(problem)
+        agents = self._agents()
         return Settings(
             path=path,
             server=self._section("server", ServerSettings),
@@ -83,8 +84,8 @@ class _Loader:
             state=self._section("state", StateSettings),
             journal=self._section("journal", JournalSettings),
             pipeline=self._section("pipeline", PipelineSettings),
-            agents=self._agents(),
-            plugins=plugins.configs(),
+            agents=agents,
+            plugins=plugins.configs(agents if agents.keys() == self._table("agents").keys() else None),
         )
 
     def _section(self, name: str, kind: type) -> Any:  # noqa: ANN401 - an instance, or None after a problem

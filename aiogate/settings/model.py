@@ -4,8 +4,10 @@ Knows nothing of files, TOML or plugins; ``load.py`` builds these.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -13,13 +15,15 @@ from aiogate.claims import Rate
 from aiogate.exchange import Agent, Secret, UsageRule
 from aiogate.settings.checks import (
     are_headers,
+    are_networks,
     are_roles,
     at_least,
     is_loopback,
     is_memory,
     is_positive,
-    is_upstream_url,
 )
+from aiogate.settings.pem import are_authorities, check_identity, is_readable
+from aiogate.settings.urls import ascii_url, is_server_name, is_upstream_url
 
 __all__ = [
     "Address",
@@ -66,6 +70,7 @@ class ServerSettings:
         access_log: one line per exchange on stdout; ``auto`` is pretty on a terminal and JSON elsewhere.
         grace_seconds: how long open exchanges may go on after SIGTERM.
         keepalive_seconds: how long a connection may stay open between two requests.
+        trusted_proxies: networks (CIDRs) whose word on the client's address counts: ``Forwarded``, ``X-Forwarded-For``.
     """
 
     listen: Address = Address("127.0.0.1", 8080)
@@ -74,6 +79,7 @@ class ServerSettings:
     access_log: Literal["auto", "json", "pretty", "off"] = "auto"
     grace_seconds: float = attrs.field(default=30.0, validator=at_least(0))
     keepalive_seconds: float = attrs.field(default=75.0, validator=is_positive)
+    trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=are_networks)
 
 
 @attrs.frozen(kw_only=True)
@@ -132,13 +138,44 @@ class AgentSettings:
     headers: Mapping[str, Secret] = attrs.field(factory=dict, validator=are_headers, hash=False)
     connect_seconds: float = attrs.field(default=5.0, validator=is_positive)
     first_byte_seconds: float = attrs.field(default=120.0, validator=is_positive)
+    idle_seconds: float | None = attrs.field(default=None, validator=is_positive)
+    write_seconds: float = attrs.field(default=60.0, validator=is_positive)
+    total_seconds: float | None = attrs.field(default=None, validator=is_positive)
     max_body: Size | None = attrs.field(default=None, validator=is_positive)
+    max_connections: int = attrs.field(default=10_000, validator=at_least(1))
+    max_idle: int = attrs.field(default=100, validator=at_least(0))
+    idle_connection_seconds: float = attrs.field(default=4.0, validator=is_positive)
+    ca_file: Path | None = attrs.field(default=None, validator=are_authorities)
+    client_certificate: Path | None = attrs.field(default=None, validator=is_readable)
+    client_key: Path | None = attrs.field(default=None, validator=is_readable)
+    server_name: str | None = attrs.field(default=None, validator=is_server_name)
     usage: UsageRule = _RECOGNISED
 
     @required_roles.validator
     def _are_given_once(self, _attribute: object, roles: frozenset[str] | None) -> None:
         if roles is not None and self.required_role is not None:
             msg = "give required_role or required_roles, not both"
+            raise ValueError(msg)
+
+    @ca_file.validator
+    @client_certificate.validator
+    @client_key.validator
+    @server_name.validator
+    def _is_for_tls(self, _attribute: object, value: object) -> None:
+        if value is not None and urlsplit(self.url).scheme in {"http", "unix"}:
+            msg = "is for https:// alone, and the agent's url is none"
+            raise ValueError(msg)
+
+    @client_certificate.validator
+    def _has_its_key(self, _attribute: object, certificate: Path | None) -> None:
+        if certificate is not None:
+            with suppress(OSError):  # of the key's file, which is a fault of its own
+                check_identity(certificate, self.client_key)
+
+    @client_key.validator
+    def _has_its_certificate(self, _attribute: object, key: Path | None) -> None:
+        if key is not None and self.client_certificate is None:
+            msg = "give client_certificate too"
             raise ValueError(msg)
 
     def agent(self, agent_id: str) -> Agent:
@@ -150,7 +187,7 @@ class AgentSettings:
             if field.name not in {"url", "required_role", "required_roles"}
         }
         roles = frozenset(self.required_roles or one_role)
-        return Agent(id=agent_id, url=self.url.rstrip("/"), required_roles=roles, **same)
+        return Agent(id=agent_id, url=ascii_url(self.url).rstrip("/"), required_roles=roles, **same)
 
 
 @attrs.frozen(kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any, Self
 import attrs
 
 from aiogate.errors import PluginError, Problem
+from aiogate.exchange import Agent
 from aiogate.settings.catalogue import Catalogue, PluginFacts
 from aiogate.settings.faults import dotted
 from aiogate.settings.structure import Structurer
@@ -51,9 +52,18 @@ class PluginSections:
         """The promises that the enabled plugins keep together."""
         return frozenset[str]().union(*(facts.enforces for facts in self._facts.values()))
 
-    def configs(self) -> dict[str, Any]:
-        """Return each plugin's own ``Config``, None for a plugin without settings."""
-        return {name: self._config(name, facts) for name, facts in self._facts.items()}
+    def configs(self, agents: Mapping[str, Agent] | None) -> dict[str, Any]:
+        """Return each plugin's own ``Config``, None for a plugin without settings.
+
+        A ``Config`` that names agents may have a method ``check_agents(agents)``: it yields where in its own table
+        something is wrong (``rule[2].agents``), and what. ``agents`` are None when they are not in order themselves.
+        """
+        configs = {name: self._config(name, facts) for name, facts in self._facts.items()}
+        for name, config in configs.items():
+            check = getattr(config, "check_agents", None)
+            for place, message in check(agents) if check is not None and agents is not None else ():
+                self._report(Problem(f"{dotted(('plugins', name))}.{place}", message))
+        return configs
 
     def _look_up(self, name: str, path: str, catalogue: Catalogue) -> None:
         if name in self._named:

@@ -19,6 +19,7 @@ __all__ = ["MemoryState"]
 _MOST_SLOTS: Final = 1024
 _LEASE_RETRY_SECONDS: Final = 1.0
 _SWEPT_AT_ONCE: Final = 2
+_LOOKS_TOGETHER: Final = 32
 
 
 @attrs.define(eq=False)
@@ -135,8 +136,8 @@ class MemoryState:
     Windows are sliding logs and exact. For a limit over 1,024 the log is kept in slots of a 1,024th of the window, each
     counted until its *last* admission has left: what it holds may count up to 0.1 % longer, never shorter.
 
-    Counters that nobody uses go away: each acquire looks at two of them, and at two more for each one that it creates,
-    so there are never long pauses and never many more counters than are in use.
+    Counters that nobody uses go away: for each acquire two of them are looked at, and two more for each one that it
+    creates, some 32 at a time, so there are never long pauses and never many more counters than are in use.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -146,6 +147,7 @@ class MemoryState:
         self._ring: deque[tuple[str, _Counter]] = deque()
         self._open: dict[int, _Held] = {}
         self._ids = count(1)
+        self._looks_due = 0
         self._closed = False
 
     async def acquire(self, claims: Sequence[Claim]) -> Grant | Shortage:
@@ -155,7 +157,6 @@ class MemoryState:
             raise StateError(msg)
         now = self._monotonic()
         counters = self._counters
-        known = len(counters)
         wanted = []
         fits = True
         for claim in claims:
@@ -164,7 +165,9 @@ class MemoryState:
             if not counter.reserve(claim, now):
                 fits = False
         decision = self._grant(wanted, now) if fits else _shortage(wanted, now)
-        self._sweep(_SWEPT_AT_ONCE * (1 + len(counters) - known), now)
+        self._looks_due += _SWEPT_AT_ONCE
+        if self._looks_due >= _LOOKS_TOGETHER:
+            self._sweep(now)
         return decision
 
     async def settle(self, grant: Grant, actual: Mapping[str, int] | None = None) -> None:
@@ -194,17 +197,18 @@ class MemoryState:
         counter: _Counter = _Lease() if claim.kind is Counted.LEASE else _Window()
         self._counters[claim.counter] = counter
         self._ring.append((claim.counter, counter))
+        self._looks_due += _SWEPT_AT_ONCE
         return counter
 
-    def _sweep(self, looks: int, now: float) -> None:
+    def _sweep(self, now: float) -> None:
         ring = self._ring
-        while looks and ring:
-            looks -= 1
+        for _ in range(min(self._looks_due, len(ring))):
             seen = ring.popleft()
             if seen[1].idle(now):
                 del self._counters[seen[0]]
             else:
                 ring.append(seen)
+        self._looks_due = 0
 
 
 def _shortage(wanted: _Wanted, now: float) -> Shortage:

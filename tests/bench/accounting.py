@@ -9,7 +9,7 @@ from pathlib import Path
 
 import attrs
 
-__all__ = ["Spent", "Window", "rss_kib"]
+__all__ = ["Memory", "Spent", "Window", "forget_peak", "memory"]
 
 
 @attrs.frozen(kw_only=True)
@@ -52,9 +52,29 @@ def _taken(session: int) -> tuple[int, int, int]:
     return cpu_ns, sum(_waited_ns(pid) for pid in pids), time.perf_counter_ns()
 
 
-def rss_kib(session: int) -> int:
-    """Return the resident memory of all processes of a session."""
-    return sum(_rss_kib(pid) for pid in _members(session))
+@attrs.frozen(kw_only=True)
+class Memory:
+    """What the processes of a session hold: resident, of that their own alone, and the most that was resident."""
+
+    rss_kib: int
+    uss_kib: int
+    peak_kib: int
+
+
+def memory(session: int) -> Memory:
+    """Return what all processes of a session hold together."""
+    pids = _members(session)
+    return Memory(
+        rss_kib=sum(_field_kib(f"/proc/{pid}/status", "VmRSS:") for pid in pids),
+        uss_kib=sum(_field_kib(f"/proc/{pid}/smaps_rollup", "Private_") for pid in pids),
+        peak_kib=sum(_field_kib(f"/proc/{pid}/status", "VmHWM:") for pid in pids),
+    )
+
+
+def forget_peak(session: int) -> None:
+    """Let the most that was resident be what is resident now (proc(5), clear_refs)."""
+    for pid in _members(session):
+        Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
 
 
 def _members(session: int) -> list[int]:
@@ -80,6 +100,7 @@ def _waited_ns(pid: int) -> int:
     )
 
 
-def _rss_kib(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
-    return next((int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), 0)
+def _field_kib(path: str, name: str) -> int:
+    """Return the sum of the fields whose names begin so; Private_Clean and Private_Dirty are the USS."""
+    lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(name) and not line.startswith("Private_Huge"))

@@ -1,14 +1,14 @@
-"""The fast agent of the bench: ``python -m tests.bench.agent PORT``.
+"""The agent of the bench in Python, for where no C compiler is: ``python -m tests.bench.agent PORT``.
 
-Answers by the end of the path, whatever stands before it: ``/chat`` a small JSON answer, ``/paced/20`` a stream of
-20 events a second without end, ``/flood/1000`` 1,000 events at once, ``/idle`` a stream that is silent after its first
-event, ``/megabyte`` a large body. Knows nothing of gateways. Every paced event carries the time of its write.
+Answers by the end of the path, whatever stands before it: ``/chat`` a small JSON answer, ``/long`` one of 20 kB,
+``/paced/20`` a stream of 20 events a second without end, ``/flood/1000`` 1,000 events at once, ``/idle`` a stream that
+is silent after its first event, ``/megabyte`` a large body, ``/bytes/N`` one of N bytes. Knows nothing of gateways.
+Every paced event carries the time of its write. ``native/agent.c`` is the same, faster.
 """
 
 import asyncio
 import gc
 import heapq
-import json
 import re
 import sys
 import time
@@ -17,65 +17,43 @@ from itertools import count
 
 import uvloop
 
+from tests.bench.answers import CHAT, DONE, EVENT_AFTER, EVENT_BEFORE, LONG, MEGABYTE, USAGE_EVENT
 from tests.bench.framing import Message, chunk
 from tests.bench.ticker import Ticker
 
-__all__ = ["MEGABYTE", "MODEL"]
-
-MODEL = "bench-model"
-MEGABYTE = 1_000_000
-
 _ROUTE = re.compile(rb"/(\w+)(?:/(\d+))? HTTP/1\.1$")
-_USAGE = {"prompt_tokens": 57, "completion_tokens": 93, "total_tokens": 150}
-_WORDS = "Your refund is on its way and will reach your account within three working days. " * 4
-_CHAT = {
-    "id": "chatcmpl-0123456789abcdef",
-    "object": "chat.completion",
-    "created": 1735689600,
-    "model": MODEL,
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": _WORDS}, "finish_reason": "stop"}],
-    "usage": {**_USAGE, "prompt_tokens_details": {"cached_tokens": 12}},
-}
-_DELTA = {
-    "id": "chatcmpl-0123456789abcdef",
-    "object": "chat.completion.chunk",
-    "created": 1735689600,
-    "model": MODEL,
-    "choices": [{"index": 0, "delta": {"content": " refund"}, "finish_reason": None}],
-}
 _STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n"
 )
 _GOLDEN = 0.618033988749895
+_BLOCK = b"x" * MEGABYTE
+
+
+def _head(length: int, content_type: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n" % (content_type, length)
 
 
 def _whole(body: bytes, content_type: bytes) -> bytes:
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n"
-    return head % (content_type, len(body)) + body
+    return _head(len(body), content_type) + body
 
 
-def _event(data: dict[str, object]) -> bytes:
-    return chunk(b"data: %b\n\n" % json.dumps(data, separators=(",", ":")).encode())
-
-
-_JSON_ANSWER = _whole(json.dumps(_CHAT).encode(), b"application/json")
-_LARGE_ANSWER = _whole(b"x" * MEGABYTE, b"application/octet-stream")
-_READY = _whole(b"ready\n", b"text/plain")
+_ANSWERS = {
+    b"chat": _whole(CHAT, b"application/json"),
+    b"long": _whole(LONG, b"application/json"),
+    b"readyz": _whole(b"ready\n", b"text/plain"),
+}
 _NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
-_BEFORE_STAMP, _AFTER_STAMP = _event({**_DELTA, "t": "0" * 19}).split(b"0" * 19)
 
 
 def _stamped_event() -> bytes:
-    """Return an event that carries the monotonic clock in 19 digits, which every process of the machine shares."""
-    return b"%b%019d%b" % (_BEFORE_STAMP, time.perf_counter_ns(), _AFTER_STAMP)
+    return chunk(b"%b%019d%b" % (EVENT_BEFORE, time.perf_counter_ns(), EVENT_AFTER))
 
 
 @cache
 def _flood(events: int) -> bytes:
     """Return a whole answer of so many events, the usage and the end, as a fast model sends it."""
-    usage = _event({**_DELTA, "choices": [], "usage": _USAGE})
-    return b"".join((_STREAM_HEAD, _stamped_event() * events, usage, chunk(b"data: [DONE]\n\n"), b"0\r\n\r\n"))
+    return b"".join((_STREAM_HEAD, _stamped_event() * events, chunk(USAGE_EVENT), chunk(DONE), b"0\r\n\r\n"))
 
 
 class Pacer:
@@ -110,6 +88,8 @@ class Answering(asyncio.Protocol):
     def __init__(self, pacer: Pacer) -> None:
         self._pacer = pacer
         self._request = Message()
+        self._missing_bytes = 0
+        self._paused = False
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -123,19 +103,28 @@ class Answering(asyncio.Protocol):
     def _answer(self, head: bytes) -> None:
         route = _ROUTE.search(head[: head.index(b"\r\n")])
         kind, number = (route[1], int(route[2] or 0)) if route else (b"", 0)
-        if kind == b"chat":
-            self._transport.write(_JSON_ANSWER)
-        elif kind == b"paced":
+        if kind in {b"paced", b"idle"}:
             self._transport.write(_STREAM_HEAD + _stamped_event())
-            self._pacer.add(self._transport, number)
-        elif kind == b"idle":
-            self._transport.write(_STREAM_HEAD + _stamped_event())
+            if kind == b"paced":
+                self._pacer.add(self._transport, number)
         elif kind == b"flood":
             self._transport.write(_flood(number))
-        elif kind == b"megabyte":
-            self._transport.write(_LARGE_ANSWER)
+        elif kind in {b"bytes", b"megabyte"}:
+            self._missing_bytes = MEGABYTE if kind == b"megabyte" else number
+            self._transport.write(_head(self._missing_bytes, b"application/octet-stream"))
+            self.resume_writing()
         else:
-            self._transport.write(_READY if kind == b"readyz" else _NOT_FOUND)
+            self._transport.write(_ANSWERS.get(kind, _NOT_FOUND))
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        while self._missing_bytes and not self._paused:
+            block = _BLOCK[: self._missing_bytes]
+            self._missing_bytes -= len(block)
+            self._transport.write(block)  # may call pause_writing
 
 
 async def _serve(port: int) -> None:

@@ -1,206 +1,159 @@
-"""Keep-alive connections that carry one call after another, and the two ways to drive them.
+"""Connections that carry calls, and the ways to drive them, for the load generator in Python.
 
-For the measures. Knows nothing of what a figure means. A wrong answer or a lost connection ends the run: a gateway that
-refuses is fast, and must not look it.
+Knows nothing of what a figure means. A wrong answer or a lost connection ends the load: a gateway that refuses is fast,
+and must not look it.
 """
 
 import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
-from tests.bench.framing import BenchError, Message
+from tests.bench.framing import Message
 from tests.bench.ticker import Ticker
 
-__all__ = ["ClosedLoop", "closed_loop", "open_loop"]
-
-_ANSWER_SECONDS = 10.0
+__all__ = ["Calls", "Churn", "OpenLoop"]
 
 
 class Line(asyncio.Protocol):
     """One connection; ``intended_ns`` is when its call should have been sent."""
 
-    def __init__(self, request: bytes, answered: Callable[["Line"], None], failed: Callable[[str], None]) -> None:
+    def __init__(self, calls: "Calls") -> None:
         self.intended_ns = 0
-        self._request = request
-        self._answered = answered
-        self._failed = failed
+        self.waiting = False
+        self._leaving = False
+        self._calls = calls
         self._answer = Message()
-        self.lost = False
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
 
-    def send(self, intended_ns: int) -> None:
+    def send(self, request: bytes, intended_ns: int) -> None:
         """Send the next call; the one before must have been answered."""
         self.intended_ns = intended_ns
-        self.transport.write(self._request)
+        self.waiting = True
+        self.transport.write(request)
+
+    def leave(self) -> None:
+        """Hang up."""
+        self._leaving = True
+        self.transport.close()
 
     def data_received(self, data: bytes) -> None:
+        self._calls.received += len(data)
         if not self._answer.feed(data):
             return
-        if not self._answer.head.startswith(b"HTTP/1.1 200"):
-            self._failed(f"wrong answer: {data[:600].decode(errors='replace')}")
+        if not self._answer.head.startswith(b"HTTP/1.1 200") or not self.waiting:
+            self._calls.failed(f"wrong answer: {data[:600].decode(errors='replace')}")
             return
         self._answer = Message()
-        self._answered(self)
+        self.waiting = False
+        self._calls.answered(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = True
-        self._failed(f"a connection was lost in the middle of the run: {exc or 'closed by the gateway'}")
+        if not self._leaving:
+            self._calls.failed(f"a connection was lost in the middle of the run: {exc or 'closed by the gateway'}")
 
 
-class Pool:
-    """Open lines to one port, and the first trouble that any of them had."""
+class Calls:
+    """As many calls as there are lines, all the time: each answer sends the next call; ``limit`` in all, 0: no end."""
 
-    def __init__(self) -> None:
-        self.lines: list[Line] = []
-        self._trouble: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __init__(self, port: int, request: bytes, limit: int, failed: Callable[[str], None]) -> None:
+        self.failed = failed
+        self.answers = self.received = 0
+        self.delays_ns: list[int] = []
+        self.stopping = False
+        self._port = port
+        self._request = request
+        self._left = limit or None
+        self._under_way = 0
 
-    def failed(self, why: str) -> None:
-        """Remember the first trouble; ``wait`` raises it."""
-        if not self._trouble.done():
-            self._trouble.set_exception(BenchError(why))
+    @property
+    def done(self) -> bool:
+        """Tell whether nothing is under way and nothing more will be sent."""
+        return not self._under_way and (self.stopping or self._left == 0)
 
-    async def wait(self, seconds: float, *, until: asyncio.Future[None] | None = None) -> bool:
-        """Let time pass, or until the future is done, and then say True; raises BenchError at the first trouble."""
-        awaited = {self._trouble, until} - {None}
-        done, _ = await asyncio.wait(awaited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
-        if self._trouble in done:
-            self._trouble.result()
-        return until in done
+    async def grow_to(self, count: int) -> None:
+        """Open the lines; each begins at once."""
+        for _ in range(count):
+            self._free(await self._connected())
 
-    async def close(self) -> None:
-        """Close every line, whatever it carries; return when their sockets are closed."""
-        self._trouble.cancel()
-        for line in self.lines:
-            line.transport.abort()
-        while not all(line.lost for line in self.lines):
-            await asyncio.sleep(0)
-
-
-@asynccontextmanager
-async def _pool(port: int, request: bytes, connections: int, answered: Callable[[Line], None]) -> AsyncIterator[Pool]:
-    pool = Pool()
-    loop = asyncio.get_running_loop()
-    try:
-        for _ in range(connections):
-            _, line = await loop.create_connection(lambda: Line(request, answered, pool.failed), "127.0.0.1", port)
-            pool.lines.append(line)
-        yield pool
-    finally:
-        await pool.close()
-
-
-class ClosedLoop:
-    """As many calls as there are lines, all the time: each answer sends the next call."""
-
-    def __init__(self) -> None:
-        self.answers = 0
-        self._pool: Pool
-        self._goal = -1
-        self._reached: asyncio.Future[None] | None = None
-        self._open = 0
-        self._stopping = False
-
-    def start(self, pool: Pool) -> None:
-        """Send the first call on every line."""
-        self._pool = pool
-        self._open = len(pool.lines)
-        for line in pool.lines:
-            line.send(0)
+    async def _connected(self) -> Line:
+        loop = asyncio.get_running_loop()
+        _, line = await loop.create_connection(lambda: Line(self), "127.0.0.1", self._port)
+        return line
 
     def answered(self, line: Line) -> None:
-        """Count an answer and send the next call."""
+        """Count an answer."""
         self.answers += 1
-        if self.answers == self._goal and self._reached is not None:
-            self._reached.set_result(None)
-        if self._stopping:
-            self._open -= 1
-        else:
-            line.send(0)
+        self._under_way -= 1
+        self._free(line)
 
-    async def run(self, seconds: float) -> None:
-        """Go on for so long."""
-        await self._pool.wait(seconds)
+    def _free(self, line: Line) -> None:
+        self._send(line, 0)
 
-    async def run_calls(self, calls: int, *, within_seconds: float) -> None:
-        """Go on until so many more calls have been answered."""
-        self._goal = self.answers + calls
-        self._reached = asyncio.get_running_loop().create_future()
-        if not await self._pool.wait(within_seconds, until=self._reached):
-            msg = f"{calls} calls were not answered within {within_seconds:g} s"
-            raise BenchError(msg)
-
-    async def stop(self) -> None:
-        """Send no more; raises BenchError when a call is never answered, which the others would have hidden."""
-        self._stopping = True
-        deadline = time.monotonic() + _ANSWER_SECONDS
-        while self._open and time.monotonic() < deadline:
-            await self._pool.wait(0.001)
-        if self._open:
-            msg = f"{self._open} of {len(self._pool.lines)} calls at once had no answer after {_ANSWER_SECONDS:g} s"
-            raise BenchError(msg)
+    def _send(self, line: Line, intended_ns: int) -> None:
+        if self.stopping or self._left == 0:
+            return
+        if self._left is not None:
+            self._left -= 1
+        self._under_way += 1
+        line.send(self._request, intended_ns)
 
 
-@asynccontextmanager
-async def closed_loop(port: int, request: bytes, *, connections: int) -> AsyncIterator[ClosedLoop]:
-    """Keep so many calls open at once while the block lasts."""
-    loop = ClosedLoop()
-    async with _pool(port, request, connections, loop.answered) as pool:
-        loop.start(pool)
-        yield loop
-        await loop.stop()
+class Churn(Calls):
+    """The same with a new connection for every call."""
+
+    def __init__(self, port: int, request: bytes, limit: int, failed: Callable[[str], None]) -> None:
+        super().__init__(port, request, limit, failed)
+        self._openers: set[asyncio.Task[None]] = set()
+
+    def answered(self, line: Line) -> None:
+        """Count an answer; its connection is used up."""
+        line.leave()
+        self.answers += 1
+        self._under_way -= 1
+        if not self.stopping:
+            opener = asyncio.create_task(self.grow_to(1))
+            self._openers.add(opener)
+            opener.add_done_callback(self._opened)
+
+    def _opened(self, opener: asyncio.Task[None]) -> None:
+        self._openers.discard(opener)
+        if not opener.cancelled() and (error := opener.exception()):
+            self.failed(f"a connection was refused: {error}")
 
 
-class OpenLoop:
+class OpenLoop(Calls):
     """Calls that come when they come (Poisson, seeded), whether or not those before have been answered."""
 
-    def __init__(self, per_second: float, seconds: float) -> None:
-        dice = random.Random(1)
-        now_ns = time.perf_counter_ns()
-        self.delays_ns: list[int] = []
-        self.all_answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._intended_ns = [now_ns]
-        for _ in range(int(per_second * seconds)):
-            self._intended_ns.append(self._intended_ns[-1] + int(dice.expovariate(per_second) * 1e9))
-        self._next = 0
-        self._free: deque[Line] = deque()
+    def __init__(self, port: int, request: bytes, per_second: float, failed: Callable[[str], None]) -> None:
+        super().__init__(port, request, 0, failed)
+        self._dice = random.Random(1)
+        self._per_second = per_second
+        self._due_ns = time.perf_counter_ns()
+        self._lines: deque[Line] = deque()
+        self._ticker = Ticker(self._tick)
 
-    def start(self, pool: Pool) -> None:
-        """Let the first call come now."""
-        self._free.extend(pool.lines)
-        late_ns = time.perf_counter_ns() - self._intended_ns[0]
-        self._intended_ns = [intended_ns + late_ns for intended_ns in self._intended_ns]
+    async def grow_to(self, count: int) -> None:
+        """Open the lines, then let the first call come."""
+        await super().grow_to(count)
+        self._due_ns = time.perf_counter_ns()
+        self._ticker.__enter__()  # for as long as the process lives
 
-    def tick(self) -> None:
+    def _tick(self) -> None:
         """Send what is due as long as a line is free; what waits for a line keeps its intended time."""
         now_ns = time.perf_counter_ns()
-        while self._free and self._next < len(self._intended_ns) and self._intended_ns[self._next] <= now_ns:
-            self._free.popleft().send(self._intended_ns[self._next])
-            self._next += 1
+        while self._lines and self._due_ns <= now_ns:
+            self._send(self._lines.popleft(), self._due_ns)
+            self._due_ns += int(self._dice.expovariate(self._per_second) * 1e9)
 
     def answered(self, line: Line) -> None:
         """Note how long the call took since it should have been sent."""
         self.delays_ns.append(time.perf_counter_ns() - line.intended_ns)
-        self._free.append(line)
-        if len(self.delays_ns) == len(self._intended_ns):
-            self.all_answered.set_result(None)
+        super().answered(line)
 
-
-async def open_loop(port: int, request: bytes, *, per_second: float, seconds: float, connections: int) -> list[int]:
-    """Call at a fixed mean rate; return each call's nanoseconds from when it should have been sent to its last byte.
-
-    The first tenth is warm-up and left out.
-    """
-    loop = OpenLoop(per_second, seconds)
-    async with _pool(port, request, connections, loop.answered) as pool:
-        loop.start(pool)
-        with Ticker(loop.tick):
-            if not await pool.wait(seconds + _ANSWER_SECONDS, until=loop.all_answered):
-                msg = f"{per_second:.0f} calls a second were not answered within {_ANSWER_SECONDS:g} s of their end"
-                raise BenchError(msg)
-    return loop.delays_ns[len(loop.delays_ns) // 10 :]
+    def _free(self, line: Line) -> None:
+        self._lines.append(line)

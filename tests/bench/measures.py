@@ -1,191 +1,79 @@
-"""What is measured of one target: each measure takes a target and a scale and gives named figures.
+"""All measures: how each is taken, of whom, and how often.
 
-Knows the load generator and the accounting; knows nothing of rounds, medians or targets to meet.
+Knows nothing of medians or targets to meet.
 """
 
-import asyncio
-import math
-import sys
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import pairwise
+from typing import Literal
 
 import attrs
 
-from tests.bench.accounting import Spent, Window, rss_kib
-from tests.bench.framing import BenchError
-from tests.bench.gateways import Target
-from tests.bench.lines import closed_loop, open_loop
-from tests.bench.processes import files_allowed, ready
-from tests.bench.questions import CHAT, EVENTS_PER_SECOND, FLOOD, IDLE, PACED, UPLOAD
+from tests.bench import measured_calls, measured_memory, measured_streams
+from tests.bench.gateways import PLUGGED, UPWARDS
+from tests.bench.load import Load
+from tests.bench.questions import CHAT, IDLE
+from tests.bench.rivals import RIVALS
 from tests.bench.scale import Scale
-from tests.bench.streams import Stream, Streams, open_streams
+from tests.bench.trial import Figures, Trial
 
-__all__ = ["FILES_FOR_MOST_STREAMS", "MEASURES", "Figures", "Measure", "warm_up"]
-
-Figures = dict[str, float]
-
-_CALLS_AT_ONCE = 32
-_FEW_STREAMS, _MANY_STREAMS = 100, 500
-_IDLE_STREAMS, _MOST_STREAMS = 1_000, 5_000
-FILES_FOR_MOST_STREAMS = 2 * _MOST_STREAMS + 500  # the gateway's: one towards the client, one towards the agent
+__all__ = ["MEASURES", "Measure", "warm_up"]
 
 
 @attrs.frozen(kw_only=True)
 class Measure:
-    """One measure: how it is taken, whether in rounds, and whether of the agent alone too, as the bench's own share.
+    """One measure.
 
-    ``take`` gets the target, the agent and the scale.
+    Args:
+        take: takes it of one target.
+        often: twice in every round, in every one, in half of them, or once.
+        also_direct: of the agent alone too, as the bench's own share.
+        fresh: of gateways that nothing has been asked of before, because it is about memory.
+        only_of: the only gateways it is about; of all when there are none.
+        streams: how many streams it opens, to be left out where too few files may be open or the scale has none.
     """
 
     name: str
-    take: Callable[[Target, Target, Scale], Awaitable[Figures]]
-    in_rounds: bool = True
+    take: Callable[[Trial], Awaitable[Figures]]
+    often: Literal["twice", "every round", "half", "once"] = "every round"
     also_direct: bool = False
+    fresh: bool = False
+    only_of: Sequence[str] = ()
+    streams: Callable[[Scale], int] | None = None
+
+    def rounds(self, scale: Scale) -> int:
+        """Return how often it is taken of each gateway."""
+        every = scale.rounds
+        return {"twice": 2 * every, "every round": every, "half": (every + 1) // 2, "once": 1}[self.often]
 
 
-async def warm_up(target: Target) -> None:
+async def warm_up(trial: Trial) -> None:
     """Take the costs of a fresh process's first calls and first streams, which no figure shall hold."""
-    async with closed_loop(target.port, CHAT, connections=_CALLS_AT_ONCE) as loop:
-        await loop.run_calls(500, within_seconds=20)
-    async with open_streams(target.port, IDLE) as streams:
-        await streams.grow_to(50)
+    await trial.calls(CHAT, 32, 500)
+    async with trial.under(Load(mode="streams", question=IDLE, connections=50)):
+        pass
+    await trial.quiet()
 
 
-async def _saturated(
-    target: Target, request: bytes, connections: int, warm_seconds: float, seconds: float
-) -> tuple[int, Spent]:
-    """Return how many calls were answered, each sent as soon as the one before was, and what they took."""
-    async with closed_loop(target.port, request, connections=connections) as loop:
-        await loop.run(warm_seconds)
-        before, window = loop.answers, Window(target.session)
-        await loop.run(seconds)
-        answers, spent = loop.answers - before, window.close()
-    if not answers:
-        msg = f"nothing was answered within {seconds:g} s"
-        raise BenchError(msg)
-    return answers, spent
-
-
-async def _call(target: Target, _agent: Target, scale: Scale) -> Figures:
-    """Small calls at saturation, floods of events and large bodies."""
-    calls, spent = await _saturated(target, CHAT, _CALLS_AT_ONCE, scale.warm_seconds, scale.call_seconds)
-    floods, on_floods = await _saturated(target, FLOOD, 8, 0.1, scale.call_seconds / 4)
-    uploads, on_uploads = await _saturated(target, UPLOAD, 4, 0.1, scale.call_seconds / 4)
-    return {
-        "cpu_us_per_call": spent.cpu_us / calls,
-        "calls_per_second": calls / spent.wall_us * 1e6,
-        "busy_percent": spent.busy_percent,
-        "waited_percent": spent.waited_percent,
-        "cpu_us_per_flood": on_floods.cpu_us / floods,
-        "cpu_us_per_upload": on_uploads.cpu_us / uploads,
-    }
-
-
-async def _paced(target: Target, count: int, scale: Scale) -> tuple[Sequence[Stream], int, Spent]:
-    """Return so many paced streams with what they noted, the number of events, and what they took."""
-    async with open_streams(target.port, PACED) as streams:
-        await streams.grow_to(count)
-        await asyncio.sleep(scale.warm_seconds)
-        streams.forget()
-        window = Window(target.session)
-        await asyncio.sleep(scale.stream_seconds)
-        spent = window.close()
-        return streams.open, _events(streams.open, scale.stream_seconds), spent
-
-
-def _events(streams: Sequence[Stream], seconds: float) -> int:
-    """Return the events that came; raises BenchError when a stream was lost or a tenth of its events is missing."""
-    least = math.floor(seconds * EVENTS_PER_SECOND * 0.9)
-    for stream in streams:
-        if stream.lost or len(stream.came_ns) < least:
-            broken = ", then broke" if stream.lost else ""
-            msg = f"a stream brought {len(stream.came_ns)} events instead of {least} or more{broken}"
-            raise BenchError(msg)
-    return sum(len(stream.came_ns) for stream in streams)
-
-
-async def _sse(target: Target, _agent: Target, scale: Scale) -> Figures:
-    """Few paced streams: what one event costs."""
-    _, events, spent = await _paced(target, _FEW_STREAMS, scale)
-    return {"cpu_us_per_chunk": spent.cpu_us / events}
-
-
-async def _gap(target: Target, _agent: Target, scale: Scale) -> Figures:
-    """Many paced streams: how long events are under way, and by how much the gaps between them change."""
-    streams, events, spent = await _paced(target, _MANY_STREAMS, scale)
-    by_stream = [[came - sent for sent, came in zip(each.sent_ns, each.came_ns, strict=True)] for each in streams]
-    delays = [delay for delays in by_stream for delay in delays]
-    gaps = [abs(later - sooner) for delays in by_stream for sooner, later in pairwise(delays)]
-    return {
-        "gap_p50_ms": _quantile_ms(gaps, 0.50),
-        "gap_p99_ms": _quantile_ms(gaps, 0.99),
-        "delay_p50_ms": _quantile_ms(delays, 0.50),
-        "delay_p99_ms": _quantile_ms(delays, 0.99),
-        "cpu_us_per_chunk": spent.cpu_us / events,
-        "waited_percent": spent.waited_percent,
-    }
-
-
-async def _latency(target: Target, agent: Target, scale: Scale) -> Figures:
-    """Calls at half of the target's own maximum rate, beside the same calls at the same rate without a gateway."""
-    calls, spent = await _saturated(target, CHAT, _CALLS_AT_ONCE, 0.2, scale.probe_seconds)
-    rate = calls / spent.wall_us * 1e6 / 2
-    direct = await open_loop(agent.port, CHAT, per_second=rate, seconds=scale.latency_seconds, connections=64)
-    window = Window(target.session)
-    through = await open_loop(target.port, CHAT, per_second=rate, seconds=scale.latency_seconds, connections=64)
-    return {
-        "added_p50_ms": _quantile_ms(through, 0.50) - _quantile_ms(direct, 0.50),
-        "added_p99_ms": _quantile_ms(through, 0.99) - _quantile_ms(direct, 0.99),
-        "direct_p99_ms": _quantile_ms(direct, 0.99),
-        "at_calls_per_second": rate,
-        "waited_percent": window.close().waited_percent,
-    }
-
-
-async def _idle(target: Target, _agent: Target, _scale: Scale) -> Figures:
-    """Streams that are open and silent: what each holds in memory, and how many open."""
-    before_kib = rss_kib(target.session)
-    async with open_streams(target.port, IDLE) as streams:
-        await streams.grow_to(_IDLE_STREAMS)
-        figures: Figures = {"kib_per_stream": (rss_kib(target.session) - before_kib) / _IDLE_STREAMS}
-        if files_allowed() >= FILES_FOR_MOST_STREAMS:
-            figures["streams_open"] = await _open_most(target, streams)
-    return figures
-
-
-async def _open_most(target: Target, streams: Streams) -> int:
-    """Return how many streams are open at once, having tried all, and that the target still answers others."""
-    try:
-        await streams.grow_to(_MOST_STREAMS)
-    except BenchError as error:
-        print(f"{target.name}: {len(streams.open)} of {_MOST_STREAMS} streams opened: {error}", file=sys.stderr)
-    await ready(target.child, target.port)
-    return sum(not stream.lost for stream in streams.open)
-
-
-async def _rss(target: Target, _agent: Target, scale: Scale) -> Figures:
-    """What many calls leave behind in memory."""
-    async with closed_loop(target.port, CHAT, connections=_CALLS_AT_ONCE) as loop:
-        await loop.run_calls(scale.warm_calls, within_seconds=scale.at_most_seconds)
-        before_kib = rss_kib(target.session)
-        await loop.run_calls(scale.rss_calls, within_seconds=scale.at_most_seconds)
-        after_kib = rss_kib(target.session)
-    return {
-        "before_mb": before_kib * 1024 / 1e6,
-        "after_mb": after_kib * 1024 / 1e6,
-        "growth_mb": (after_kib - before_kib) * 1024 / 1e6,
-    }
-
-
-def _quantile_ms(nanoseconds: Sequence[int], share: float) -> float:
-    return sorted(nanoseconds)[min(len(nanoseconds) - 1, int(len(nanoseconds) * share))] / 1e6
-
+_FOR_BULK = ("aiogate", UPWARDS, *RIVALS)
 
 MEASURES = (
-    Measure(name="call", take=_call, also_direct=True),
-    Measure(name="sse", take=_sse),
-    Measure(name="latency", take=_latency),
-    Measure(name="gap", take=_gap, also_direct=True),
-    Measure(name="idle", take=_idle, in_rounds=False),
-    Measure(name="rss", take=_rss, in_rounds=False),
+    Measure(name="call", take=measured_calls.call, also_direct=True),
+    Measure(name="plugins", take=measured_calls.short_call, often="twice", only_of=("aiogate", PLUGGED)),
+    Measure(name="sse", take=measured_streams.sse),
+    Measure(name="latency", take=measured_calls.latency),
+    Measure(
+        name="paced",
+        take=measured_streams.paced_streams,
+        often="half",
+        also_direct=True,
+        streams=lambda scale: scale.many_streams,
+    ),
+    Measure(name="flood", take=measured_calls.flood, often="half", also_direct=True),
+    Measure(name="bodies", take=measured_calls.bodies, often="half", also_direct=True),
+    Measure(name="churn", take=measured_calls.churn, often="half", also_direct=True),
+    Measure(name="mixed", take=measured_streams.mixed, often="half"),
+    Measure(name="bulk", take=measured_memory.bulk, often="half", also_direct=True, fresh=True, only_of=_FOR_BULK),
+    Measure(name="most", take=measured_streams.most, often="once", streams=lambda scale: scale.most_streams),
+    Measure(name="idle", take=measured_memory.idle, often="once", fresh=True),
+    Measure(name="rss", take=measured_memory.rss, often="once", fresh=True, only_of=("aiogate",)),
 )

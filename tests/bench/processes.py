@@ -5,6 +5,7 @@ Knows nothing of what the children do; ends only what it has started.
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import resource
 import signal
@@ -12,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -20,8 +21,10 @@ import attrs
 
 from tests.bench.framing import BenchError, Message
 
-__all__ = ["Child", "Cores", "files_allowed", "free_port", "ready", "started"]
+__all__ = ["Child", "Cores", "files_allowed", "free_port", "ready", "started", "status_line"]
 
+_libc = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 _CHECKOUT = Path(__file__).parents[2]
 _READY_SECONDS = 15.0
 _END_SECONDS = 5.0
@@ -75,7 +78,14 @@ class Child:
 
 
 @contextlib.contextmanager
-def started(name: str, command: Sequence[str], *, cores: frozenset[int], cwd: Path = _CHECKOUT) -> Iterator[Child]:
+def started(
+    name: str,
+    command: Sequence[str],
+    *,
+    cores: frozenset[int],
+    cwd: Path = _CHECKOUT,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Child]:
     """Run a command on these cores while the block lasts; its stderr is added to a BenchError that leaves the block."""
     own = os.sched_getaffinity(0)
     with tempfile.TemporaryFile() as stderr:
@@ -84,10 +94,12 @@ def started(name: str, command: Sequence[str], *, cores: frozenset[int], cwd: Pa
             process = subprocess.Popen(
                 command,
                 cwd=cwd,
+                env={**os.environ, **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 start_new_session=True,
+                preexec_fn=_go_with_the_bench,  # noqa: PLW1509 - the bench has no threads
             )
         except OSError as error:
             msg = f"{name} cannot be started: {error}"
@@ -104,6 +116,11 @@ def started(name: str, command: Sequence[str], *, cores: frozenset[int], cwd: Pa
             child.end()
 
 
+def _go_with_the_bench() -> None:
+    """Let the kernel end this process when the bench is killed: an agent left behind would disturb all later runs."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def files_allowed() -> int:
     """Raise the limit on open files as far as it goes, for this process and its children; return the limit."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -117,8 +134,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def ready(child: Child, port: int) -> None:
-    """Wait until ``GET /readyz`` is answered with 200."""
+async def ready(child: Child, port: int, *, headers: str = "") -> None:
+    """Wait until ``GET /readyz``, with header lines if given, is answered with 200."""
     deadline = time.monotonic() + _READY_SECONDS
     answer = "no answer"
     while time.monotonic() < deadline:
@@ -127,7 +144,7 @@ async def ready(child: Child, port: int) -> None:
             raise BenchError(msg)
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(1):
-                answer = await _status_line(port)
+                answer = await status_line(port, "/readyz", headers=headers)
         if " 200" in answer:
             return
         await asyncio.sleep(0.02)
@@ -135,10 +152,11 @@ async def ready(child: Child, port: int) -> None:
     raise BenchError(msg)
 
 
-async def _status_line(port: int) -> str:
+async def status_line(port: int, path: str, *, headers: str = "") -> str:
+    """Return how one ``GET`` is answered, on a connection of its own."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        writer.write(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{headers}\r\n".encode())
         answer = Message()
         while (data := await reader.read(65536)) and not answer.feed(data):
             pass

@@ -29,7 +29,7 @@ def test_a_config_in_order_is_said_to_be(file: Path) -> None:
 
 def test_the_config_that_is_shipped_is_in_order() -> None:
     shipped = Path(__file__).parents[2] / "conf/gateway.toml"
-    assert check(shipped).output == f"{shipped}: in order (2 agents, 5 plugins)\n"
+    assert check(shipped).output == f"{shipped}: in order (2 agents, 6 plugins)\n"
 
 
 def test_the_environment_may_name_the_config(file: Path) -> None:
@@ -58,7 +58,47 @@ def test_scripts_get_problems_as_json(file: Path) -> None:
 
 def test_scripts_get_an_empty_list_of_a_config_in_order(file: Path) -> None:
     result = check(file, "--json")
-    assert (result.exit_code, orjson.loads(result.stdout)) == (0, {"file": str(file), "problems": []})
+    assert (result.exit_code, orjson.loads(result.stdout)) == (0, {"file": str(file), "problems": [], "warnings": []})
+
+
+POLICIES = """\
+pipeline.plugins = ["policies"]
+[[plugins.policies.rule]]
+name = "a"
+deny = 'agent.idd == "support"'
+agents = ["suport"]
+"""
+
+
+def test_a_condition_that_does_not_compile_is_shown_with_its_place_and_a_caret(file: Path) -> None:
+    file.write_text(f"server.anonymous = true\n{POLICIES}[agents.support]\nurl = 'http://x'\n")
+    assert check(file).stderr == (
+        f"aiogate: {file}: 1 problem\n"
+        "  plugins.policies.rule[0].deny: there is no 'agent.idd'; did you mean 'agent.id'? (line 5)\n"
+        '      agent.idd == "support"\n'
+        "      ^^^^^^^^^\n"
+    )
+
+
+def test_a_rule_of_an_agent_that_is_not_there_is_a_problem(file: Path) -> None:
+    text = POLICIES.replace("agent.idd", "agent.id")
+    file.write_text(f"server.anonymous = true\n{text}[agents.support]\nurl = 'http://x'\n")
+    [_, problem] = check(file).stderr.splitlines()
+    assert problem == (
+        "  plugins.policies.rule[0].agents: there is no agent 'suport'; did you mean 'support'? (line 6)"
+    )
+
+
+def test_a_rule_that_can_never_match_is_a_warning(file: Path) -> None:
+    text = POLICIES.replace("agent.idd", "agent.id").replace("suport", "other")
+    agents = "[agents.support]\nurl = 'http://x'\n[agents.other]\nurl = 'http://x'\n"
+    file.write_text(f"server.anonymous = true\n{text}{agents}")
+    result = check(file)
+    assert (result.exit_code, result.stdout) == (0, f"{file}: in order (2 agents, 1 plugin)\n")
+    assert result.stderr.startswith("aiogate: warning: plugins.policies.rule[0].deny: can never match: ")
+    assert result.stderr.endswith(" (line 5)\n")
+    [warning] = orjson.loads(check(file, "--json").stdout)["warnings"]
+    assert (warning["path"], warning["line"]) == ("plugins.policies.rule[0].deny", 5)
 
 
 def test_a_file_that_is_not_there_is_one_problem(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_absent_facts_are_left_out_except_those_that_sums_are_made_by() -> None:
     assert {name for name, fact in sparse.items() if fact is None} == {"principal", "agent", "code", "cost_nanousd"}
     assert sparse["usage"] == {"source": "unknown"}
     absent = {"trace_id", "key_id", "department", "rule", "first_byte_seconds", "cost_center", "client"}
-    assert not absent & sparse.keys()
+    assert not (absent | {"detail", "shadow"}) & sparse.keys()
 
 
 def test_a_usage_without_a_cost_is_unpriced_and_says_so() -> None:
@@ -81,9 +81,20 @@ def test_a_usage_without_a_cost_is_unpriced_and_says_so() -> None:
     assert "unpriced" not in record()
 
 
-def test_a_refusal_is_in_the_record_with_its_rule() -> None:
+def test_a_refusal_is_in_the_record_with_its_rule_and_what_the_client_read() -> None:
     refused = record(status=429, outcome=Outcome.REFUSED, refusal=refusal("rate_limited", "no", rule="per-agent"))
     assert (refused["outcome"], refused["code"], refused["rule"]) == ("refused", "rate_limited", "per-agent")
+    assert refused["detail"] == "no"
+
+
+def test_a_long_detail_is_cut_and_says_so() -> None:
+    detail = record(status=429, outcome=Outcome.REFUSED, refusal=refusal("rate_limited", "x" * 200))["detail"]
+    assert (len(detail), detail[-2:]) == (160, "x…")
+
+
+def test_rules_in_the_shadow_are_in_the_record_by_name() -> None:
+    assert record(shadow_rules=("departments", "office"))["shadow"] == ["departments", "office"]
+    assert record(shadow_rules=tuple("abcde"))["shadow"] == ["a", "b", "c", "…"]
 
 
 @pytest.mark.parametrize("agents, expected", [("customer_success", "customer_success"), (None, "research")])
@@ -154,6 +165,7 @@ def test_a_record_stays_small_whatever_a_client_and_an_agent_send(text: str) -> 
             principal=Principal(id=text, key_id=text, department=text),
             agent=an_agent(cost_center=text),
             refusal=refusal("rate_limited", text, rule=text),
+            shadow_rules=(text, text, text, text),
             usage=Usage(
                 source="measured",
                 model=text,

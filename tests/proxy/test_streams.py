@@ -219,14 +219,14 @@ async def test_websocket_frames_pass_both_ways_with_close_code(client: aiohttp.C
         assert (record["status"], record["outcome"]) == (101, "completed")
 
 
-async def test_a_websocket_that_the_agent_does_not_want_is_a_502(client: aiohttp.ClientSession, tmp_path: Path) -> None:
+async def test_an_agent_that_wants_no_websocket_says_so_itself(client: aiohttp.ClientSession, tmp_path: Path) -> None:
     async def no(_request: web.Request) -> web.Response:
         return web.Response(status=400)
 
     async with behind(no, tmp_path) as gateway:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await client.ws_connect(f"{gateway.url}/agents/echo/ws")
-        assert refused.value.status == 502
+        assert refused.value.status == 400
 
 
 async def test_a_plain_event_is_passed_on_as_json(client: aiohttp.ClientSession, tmp_path: Path) -> None:
@@ -254,7 +254,9 @@ async def test_a_websocket_redirect_is_followed_to_nobody(client: aiohttp.Client
             return web.Response(status=302, headers={"Location": f"{elsewhere.url}/steal"})
 
         async with behind(redirects, tmp_path) as gateway:
-            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-                await client.ws_connect(f"{gateway.url}/agents/echo/ws")
-            assert refused.value.status == 502
+            handshake = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+            handshake["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ=="
+            url = f"{gateway.url}/agents/echo/ws"
+            async with client.get(url, headers=handshake, allow_redirects=False) as response:
+                assert response.status == 302
         assert elsewhere.seen == []

@@ -12,7 +12,13 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiogate.proxy.upstream.connection import Connection
+from aiogate.exchange import Agent
+from aiogate.proxy.upstream import Destination
+from aiogate.proxy.upstream.connection import Connection, Home
+from aiogate.proxy.upstream.endpoint import endpoint_for
+from aiogate.proxy.upstream.envelope import Envelope
+from aiogate.proxy.upstream.pool import Pool
+from aiogate.proxy.upstream.watch import Watch
 from aiogate.testing import RunningGateway, fake_agent, running_gateway
 from tests.configs import anonymous
 
@@ -146,17 +152,29 @@ async def test_a_caller_that_leaves_at_the_last_moment_does_not_take_the_next_on
         writer.write(OK)
         await reader.read()
 
+    class LeavingCaller:
+        def back(self, _connection: Connection) -> None:
+            asking.cancel()
+
+        def lost(self, connection: Connection) -> None:
+            pass
+
     loop = asyncio.get_running_loop()
     async with speaking(script) as port:
-        _, connection = await loop.create_connection(
-            lambda: Connection(loop, lambda _: asking.cancel()), "127.0.0.1", port
-        )
+        agent = Agent(id="echo", url=f"http://127.0.0.1:{port}")
+        made = Connection(loop, LeavingCaller(), Watch(loop))
+        await loop.create_connection(lambda: made, "127.0.0.1", port)
+
+        async def dial(_home: Home, _seconds: float) -> Connection:
+            return made
+
+        destination = Destination(agent, Envelope(agent, endpoint_for(agent)), Pool(agent, dial))
         head = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-        asking = asyncio.create_task(connection.send("echo", "GET", head, None, chunked=False, seconds=SECONDS))
+        asking = asyncio.create_task(destination.open("GET", head, None))
         with pytest.raises(asyncio.CancelledError):
             await asking
-        assert connection.usable
-        connection.abort()
+        assert made.usable
+        made.abort()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp_sse_client import client as sse_client
 
 from aiogate.testing import fake_agent, running_gateway
+from tests.configs import anonymous
 
 ALICE = "agk_k-alice_" + "a1" * 32
 BOB = "agk_k-bob_" + "b2" * 32
@@ -175,3 +176,24 @@ async def test_the_sse_client_of_the_field_reads_a_stream(tmp_path: Path) -> Non
                 if len(heard) == 3:
                     break  # it would ask again at the end
     assert heard == [("word", "w0"), ("word", "w1"), ("word", "w2")]
+
+
+async def test_a_trusted_proxy_says_who_calls(client: aiohttp.ClientSession, tmp_path: Path) -> None:
+    async with fake_agent() as agent:
+        config = anonymous(agent.url)
+        config["server"]["trusted_proxies"] = ["127.0.0.0/8"]
+        async with running_gateway(config, tmp_path) as gateway:
+            headers = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7"}
+            async with client.get(f"{gateway.url}/agents/echo/x", headers=headers) as response:
+                assert response.status == 200
+        assert agent.seen[0].headers["X-Forwarded-For"] == "198.51.100.7"
+        assert gateway.records()[0]["client"] == "198.51.100.7"
+
+
+async def test_by_default_nobodys_word_on_the_clients_address_counts(
+    client: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    async with fake_agent() as agent, running_gateway(anonymous(agent.url), tmp_path) as gateway:
+        async with client.get(f"{gateway.url}/agents/echo/x", headers={"X-Forwarded-For": "203.0.113.9"}) as response:
+            assert response.status == 200
+        assert agent.seen[0].headers["X-Forwarded-For"] == "127.0.0.1"

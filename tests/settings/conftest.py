@@ -20,6 +20,14 @@ plugins = ["keys", "roles", "limits"]
 [agents.support]
 url = "http://support-agent:8001"
 """
+HTTPS = IN_ORDER.replace("http:", "https:")
+NO_AGENT = IN_ORDER.partition("[agents")[0]
+
+
+def of_agent(problems: "Refuse", line: str) -> list[str]:
+    """Return what is wrong with one more line in an agent's table, without the place."""
+    config = IN_ORDER if not line.startswith("url") else NO_AGENT + "[agents.support]\n"
+    return [found.removeprefix("agents.support.").rpartition(" (line")[0] for found in problems(f"{config}{line}\n")]
 
 
 def _is_not_negative(_owner: object, attribute: "attrs.Attribute[Decimal]", value: Decimal) -> None:

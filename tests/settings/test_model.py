@@ -1,52 +1,13 @@
 """What an agent's table may say."""
 
+from pathlib import Path
+
 import pytest
 
-from aiogate import Agent, Secret
-from aiogate.settings.model import Address, AgentSettings
-from tests.settings.conftest import IN_ORDER, Load, Refuse
-
-NO_AGENT = IN_ORDER.partition("[agents")[0]
-
-
-def of_agent(problems: Refuse, line: str) -> list[str]:
-    """Return what is wrong with one more line in an agent's table, without the place."""
-    config = IN_ORDER if not line.startswith("url") else NO_AGENT + "[agents.support]\n"
-    return [found.removeprefix("agents.support.").rpartition(" (line")[0] for found in problems(f"{config}{line}\n")]
-
-
-@pytest.mark.parametrize("url", ["http://a", "https://a:8443/base", "http://[::1]:8001", "http://a/b%20c"])
-def test_an_upstream_url_is_kept_as_it_is(load: Load, url: str) -> None:
-    assert load(f'{NO_AGENT}[agents.a]\nurl = "{url}"\n').agents["a"].url == url
-
-
-@pytest.mark.parametrize("url, kept", [("http://a/", "http://a"), ("http://a/b/", "http://a/b")])
-def test_the_slash_at_the_end_of_an_upstream_url_is_dropped(url: str, kept: str) -> None:
-    assert AgentSettings(url=url).agent("a") == Agent(id="a", url=kept)
-
-
-@pytest.mark.parametrize("url", ["support-agent:8001", "ftp://a", "http://", "http:///x", "http://a/b c", "http://ä"])
-def test_what_is_no_upstream_url_is_quoted(problems: Refuse, url: str) -> None:
-    [problem] = of_agent(problems, f'url = "{url}"')
-    assert problem == f"url: expected a URL such as 'http://support-agent:8001' or 'https://...', got '{url}'"
-
-
-@pytest.mark.parametrize("url", ["http://a:99999", "http://a:x", "http://[::1"])
-def test_an_upstream_url_has_a_port_and_a_host_that_are_some(problems: Refuse, url: str) -> None:
-    [problem] = of_agent(problems, f'url = "{url}"')
-    assert problem.endswith("its host or its port is none")
-
-
-@pytest.mark.parametrize("url", ["http://hunter2@a", "http://me:hunter2@a", "ftp://me:hunter2@a", "me:hunter2@a"])
-def test_credentials_in_a_url_are_refused_and_never_quoted(problems: Refuse, url: str) -> None:
-    [problem] = of_agent(problems, f'url = "{url}"')
-    assert problem.startswith("url: ")
-    assert "hunter2" not in problem
-
-
-@pytest.mark.parametrize("url", ["http://a?", "http://a/?key=hunter2", "http://a#b"])
-def test_an_upstream_url_has_no_query_and_no_fragment(problems: Refuse, url: str) -> None:
-    assert of_agent(problems, f'url = "{url}"') == ["url: expected no query and no fragment"]
+from aiogate import Secret
+from aiogate.settings.model import Address
+from tests.certificates import Authority
+from tests.settings.conftest import HTTPS, IN_ORDER, Load, Refuse, of_agent
 
 
 @pytest.mark.parametrize("line", ['required_role = "a"', 'required_roles = ["a"]'])
@@ -65,7 +26,17 @@ def test_a_role_without_a_name_lets_nobody_in_by_accident(problems: Refuse, line
     assert problem.endswith("expected the name of a role; leave the key out to let everybody in")
 
 
-@pytest.mark.parametrize("line", ["connect_seconds = 0", "first_byte_seconds = -1.5"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "connect_seconds = 0",
+        "first_byte_seconds = -1.5",
+        "idle_seconds = 0",
+        "write_seconds = 0.0",
+        "total_seconds = -1",
+        "idle_connection_seconds = 0",
+    ],
+)
 def test_a_wait_is_longer_than_nothing(problems: Refuse, line: str) -> None:
     [problem] = of_agent(problems, line)
     assert "expected more than 0, got" in problem
@@ -73,6 +44,60 @@ def test_a_wait_is_longer_than_nothing(problems: Refuse, line: str) -> None:
 
 def test_concurrency_lets_at_least_one_in(problems: Refuse) -> None:
     assert of_agent(problems, "concurrency = 0") == ["concurrency: expected 1 or more, got 0"]
+
+
+def test_streams_may_take_as_long_as_they_like_unless_the_config_says_otherwise(load: Load) -> None:
+    agent = load(IN_ORDER).agents["support"]
+    assert (agent.idle_seconds, agent.total_seconds, agent.write_seconds) == (None, None, 60.0)
+    agent = load(f"{IN_ORDER}idle_seconds = 30\ntotal_seconds = 600.5\nwrite_seconds = 5\n").agents["support"]
+    assert (agent.idle_seconds, agent.total_seconds, agent.write_seconds) == (30.0, 600.5, 5.0)
+
+
+def test_an_agents_connections_are_bounded(load: Load) -> None:
+    agent = load(IN_ORDER).agents["support"]
+    assert (agent.max_connections, agent.max_idle, agent.idle_connection_seconds) == (10_000, 100, 4.0)
+    lines = "max_connections = 7\nmax_idle = 0\nidle_connection_seconds = 0.5\n"
+    agent = load(IN_ORDER + lines).agents["support"]
+    assert (agent.max_connections, agent.max_idle, agent.idle_connection_seconds) == (7, 0, 0.5)
+
+
+@pytest.mark.parametrize("line, least", [("max_connections = 0", 1), ("max_idle = -1", 0)])
+def test_a_bound_on_connections_lets_requests_through(problems: Refuse, line: str, least: int) -> None:
+    key, _, value = line.partition(" = ")
+    assert of_agent(problems, line) == [f"{key}: expected {least} or more, got {value}"]
+
+
+def test_certificate_files_are_relative_to_the_config(load: Load, tmp_path: Path) -> None:
+    ours = Authority(tmp_path).issue("gateway")
+    lines = f'ca_file = "ca.pem"\nclient_certificate = "{ours.certificate.name}"\nclient_key = "{ours.key}"\n'
+    assert Authority(tmp_path).file == tmp_path / "ca.pem"
+    agent = load(HTTPS + lines + 'server_name = "agent.example"\n').agents["support"]
+    assert agent.ca_file == tmp_path / "ca.pem"
+    assert (agent.client_certificate, agent.client_key) == (ours.certificate, ours.key)
+    assert agent.server_name == "agent.example"
+
+
+@pytest.mark.parametrize("url", ["http://a", "unix:/run/a.sock"])
+def test_how_to_verify_an_agent_that_is_not_verified_is_refused(problems: Refuse, tmp_path: Path, url: str) -> None:
+    """It would be silently off."""
+    both, ca = Authority(tmp_path).issue("gateway").both, Authority(tmp_path).file
+    table = {"ca_file": ca, "client_certificate": both, "client_key": both, "server_name": "a"}
+    lines = "".join(f'{name} = "{value}"\n' for name, value in table.items())
+    found = problems(IN_ORDER.replace("http://support-agent:8001", url) + lines)
+    message = "is for https:// alone, and the agent's url is none"
+    assert [line.rpartition(" (line")[0] for line in found] == [f"agents.support.{name}: {message}" for name in table]
+
+
+def test_a_key_without_its_certificate_is_refused(problems: Refuse, tmp_path: Path) -> None:
+    key = Authority(tmp_path).issue("gateway").key
+    [problem] = problems(f'{HTTPS}client_key = "{key}"\n')
+    assert problem == "agents.support.client_key: give client_certificate too (line 6)"
+
+
+@pytest.mark.parametrize("name", ["", "a b", "ä", "-a", "a.", "https://a"])
+def test_a_server_name_is_one_that_a_certificate_can_hold(problems: Refuse, name: str) -> None:
+    [problem] = problems(f'{HTTPS}server_name = "{name}"\n')
+    assert "expected the name of a host in ASCII" in problem
 
 
 def test_every_header_that_cannot_be_sent_is_a_problem_of_its_own(problems: Refuse) -> None:

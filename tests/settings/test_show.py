@@ -1,6 +1,7 @@
 """What is in force, as a config would write it."""
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -9,7 +10,8 @@ import tomli_w
 
 from aiogate import Secret
 from aiogate.settings.show import in_force
-from tests.settings.conftest import IN_ORDER, Load
+from tests.certificates import Authority
+from tests.settings.conftest import HTTPS, IN_ORDER, Load
 
 
 def test_what_is_shown_reads_like_the_config_with_its_defaults(load: Load) -> None:
@@ -25,6 +27,14 @@ def test_what_is_shown_is_toml(load: Load) -> None:
     shown = in_force(load(IN_ORDER + '[[plugins.keys.keys]]\nid = "a"\nsecret = "s"\nusd = 0.10\n'))
     assert "usd = 0.10 }" in tomli_w.dumps(shown)
     assert tomllib.loads(tomli_w.dumps(shown))["plugins"]["keys"]["keys"][0]["id"] == "a"
+
+
+def test_certificate_files_are_shown_as_the_config_names_them(load: Load, tmp_path: Path) -> None:
+    ours = Authority(tmp_path).issue("gateway")
+    lines = f'client_certificate = "{ours.certificate.name}"\nclient_key = "{ours.key.name}"\n'
+    shown = in_force(load(HTTPS + lines))["agents"]["support"]
+    assert (shown["client_certificate"], shown["client_key"]) == (ours.certificate.name, ours.key.name)
+    assert (shown["max_connections"], "idle_seconds" in shown) == (10_000, False)
 
 
 def test_no_secret_is_shown(load: Load) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 
-import attrs
 import pytest
 
 from aiogate.claims import Claim, Grant, Shortage
@@ -255,7 +254,7 @@ async def test_settling_what_has_left_the_window_changes_nothing(
 
 async def test_a_grant_that_was_never_given_is_left_alone(state: MemoryState) -> None:
     grant = await granted(state, a_lease(limit=1))
-    await state.settle(attrs.evolve(grant, id=grant.id + 1), {"streams": 0})
+    await state.settle(grant._replace(id=grant.id + 1), {"streams": 0})
     await refused(state, a_lease(limit=1))
 
 

@@ -1,105 +1,121 @@
 """The way to the agents: requests out, responses in, byte for byte.
 
-Sends what it is given and nothing else: no cookies, redirects, decoding, proxies or headers of its own but ``Host`` and
-the framing. The rest of the gateway sees ``Upstream.send`` and a ``Response``.
+Sends what it is given and nothing else. The rest of the gateway sees ``Upstream.to`` and a ``Destination``: ``open`` an
+exchange of messages, read the head out of the ``Response``, ``pour`` its body into a sink, ``close`` it at any moment.
 """
 
-import ssl
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
 import attrs
-from multidict import CIMultiDict
 
 from aiogate.errors import UpstreamError
 from aiogate.exchange import Agent
-from aiogate.proxy.head import head_bytes
-from aiogate.proxy.upstream.endpoint import Endpoint, endpoint_of
+from aiogate.proxy.upstream.connection import Connection, Home
+from aiogate.proxy.upstream.dial import Dialer
+from aiogate.proxy.upstream.endpoint import Endpoint, endpoint_for
+from aiogate.proxy.upstream.envelope import Envelope
+from aiogate.proxy.upstream.head import Head
 from aiogate.proxy.upstream.pool import Pool
 from aiogate.proxy.upstream.response import Response
+from aiogate.proxy.upstream.watch import Watch
 
-__all__ = ["Response", "Upstream"]
+__all__ = ["Destination", "Head", "Response", "Upstream"]
 
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
-_WITH_LENGTH: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
 @attrs.define
-class Upstream:
-    """The connections to all agents of one gateway."""
+class Destination:
+    """One agent and the connections to it."""
 
-    _pools: dict[Endpoint, Pool] = attrs.field(factory=dict)
-    _context: ssl.SSLContext | None = None
+    agent: Agent
+    envelope: Envelope
+    _pool: Pool
 
-    async def send(
+    def close(self) -> None:
+        """Close the idle connections, and those that come back from now on."""
+        self._pool.close()
+
+    async def open(
         self,
-        agent: Agent,
         method: str,
-        target: str,
-        headers: CIMultiDict[str],
+        head: bytes,
         body: bytes | AsyncIterator[bytes] | None,
-    ) -> Response:
-        """Send a request and return the response's head, its body still to come.
+        *,
+        chunked: bool = False,
+        upgrade: bool = False,
+    ) -> tuple[Response, Head]:
+        """Send a request; return the response when its head is there, its body still to come.
 
         Args:
-            agent: whom to ask; its ``connect_seconds`` and ``first_byte_seconds`` apply.
-            method: as the client sent it.
-            target: path and query below the agent's URL, as they were encoded.
-            headers: what the agent gets; ``Host`` and the framing are put in. A body of known length that streams has
-                its ``Content-Length`` in them already.
-            body: whole, as a stream, or None.
+            method: of the request; some may be sent again when a kept connection turns out to be closed.
+            head: request line and headers, their empty line included.
+            body: whole, as a stream that is sent in chunks or as its ``Content-Length`` says, or None.
+            chunked: the head says that the stream comes in chunks.
+            upgrade: the agent may switch protocols.
 
         Raises ``UpstreamError``, or what the body raises.
         """
-        endpoint = endpoint_of(agent.url)
-        chunked = _frame(method, headers, body)
-        headers["Host"] = endpoint.authority
-        try:
-            path = endpoint.base_path + target
-            path = path if path.startswith("/") else f"/{path}"
-            head = head_bytes(f"{method} {path} HTTP/1.1", headers)
-        except ValueError as error:
-            code = "agent_protocol_error"
-            raise UpstreamError(code, f"the request to agent {agent.id!r} holds control characters") from error
-        pool = self._pool(endpoint)
-        connection = pool.take()
-        if connection is not None:
-            connection.used = False
+        streams = body is not None and not isinstance(body, bytes)
+        request = head + body if isinstance(body, bytes) else head
+        pool = self._pool
+        connection = pool.take() or await pool.connect()
+        while True:
+            response = connection.send(self.agent, request, is_head=method == "HEAD", upgrade=upgrade)
+            if streams:
+                connection.upload(body, chunked=chunked)  # type: ignore[arg-type] # it is a stream
             try:
-                return await connection.send(
-                    agent.id, method, head, body, chunked=chunked, seconds=agent.first_byte_seconds
-                )
+                return response, await response.arrived
             except UpstreamError:
                 # the agent may have closed the idle connection while the request was on its way (RFC 9112, 9.3.1)
-                replayable = method in _IDEMPOTENT and (body is None or isinstance(body, bytes))
-                if connection.used or not connection.lost or not replayable:
+                raced = connection.idle_since and connection.lost and not connection.used
+                if not raced or streams or method not in _IDEMPOTENT:
                     raise
-        connection = await pool.connect(agent.id, agent.connect_seconds)
-        return await connection.send(agent.id, method, head, body, chunked=chunked, seconds=agent.first_byte_seconds)
+            except BaseException:
+                response.close()
+                if response.arrived.done() and not response.arrived.cancelled():
+                    response.arrived.exception()  # seen, and of no use to anybody any more
+                raise
+            connection = await pool.connect(fresh=True)
+
+
+class Upstream:
+    """The connections to all agents of one gateway; made on its loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._dialer = Dialer()
+        self._watch = Watch(self._loop)
+        self._destinations: dict[str, Destination] = {}
+
+    def prepare(self, agents: Iterable[Agent]) -> None:
+        """Read what TLS needs of the disk; raises ``OSError``."""
+        self._dialer.prepare(endpoint_for(agent) for agent in agents)
+
+    def to(self, agent: Agent) -> Destination:
+        """Return the way to an agent."""
+        found = self._destinations.get(agent.id)
+        if found is None or found.agent is not agent:
+            if found is not None:
+                found.close()
+            endpoint = endpoint_for(agent)
+            pool = self._pool(agent, endpoint)
+            found = self._destinations[agent.id] = Destination(agent, Envelope(agent, endpoint), pool)
+        return found
 
     def close(self) -> None:
         """Close all idle connections, and those that come back from now on."""
-        for pool in self._pools.values():
-            pool.close()
+        for destination in self._destinations.values():
+            destination.close()
+        self._watch.close()
+        self._dialer.close()
 
-    def _pool(self, endpoint: Endpoint) -> Pool:
-        pool = self._pools.get(endpoint)
-        if pool is None:
-            if endpoint.tls and self._context is None:
-                self._context = ssl.create_default_context()
-                self._context.set_alpn_protocols(["http/1.1"])
-            pool = self._pools[endpoint] = Pool(endpoint, self._context if endpoint.tls else None)
-        return pool
+    def _pool(self, agent: Agent, endpoint: Endpoint) -> Pool:
+        async def dial(home: Home, seconds: float) -> Connection:
+            return await self._dialer.connect(
+                endpoint, lambda: Connection(self._loop, home, self._watch), seconds, name=agent.id
+            )
 
-
-def _frame(method: str, headers: CIMultiDict[str], body: bytes | AsyncIterator[bytes] | None) -> bool:
-    """Put the framing into the headers (RFC 9112 section 6); return whether it is chunked."""
-    if isinstance(body, bytes):
-        headers["Content-Length"] = str(len(body))
-    elif body is None:
-        if method in _WITH_LENGTH:
-            headers["Content-Length"] = "0"
-    elif "Content-Length" not in headers:
-        headers["Transfer-Encoding"] = "chunked"
-        return True
-    return False
+        return Pool(agent, dial)

@@ -6,20 +6,37 @@ and never used again.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 import httptools
 
 from aiogate.errors import UpstreamError
+from aiogate.exchange import Agent
+from aiogate.proxy.fields import Fields
+from aiogate.proxy.upstream.head import Head
 from aiogate.proxy.upstream.response import Response
+from aiogate.proxy.upstream.watch import Watch
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "Home"]
 
 _MOST_HEAD_BYTES: Final = 65536
 _SWITCHING_PROTOCOLS: Final = 101
 _FIRST_STATUS: Final = 200
-_LAST_STATUS: Final = 599
+_SPOKEN: Final = ("1.1", "1.0")
 _NO_BODY: Final = frozenset({204, 304})
+_UNREACHABLE: Final = "agent_unreachable"
+
+
+class Home(Protocol):
+    """Where a connection goes when it is not in use."""
+
+    def back(self, connection: "Connection") -> None:
+        """Take a connection that may be used again."""
+        ...
+
+    def lost(self, connection: "Connection") -> None:
+        """Count a connection no more: it is closed."""
+        ...
 
 
 class Connection(asyncio.Protocol):  # its callbacks are described by asyncio and httptools
@@ -27,28 +44,62 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
 
     Args:
         loop: the loop that it lives on.
-        released: called with the connection when it may be used again.
+        home: gets it back.
+        watch: looks at its timeouts while it is in use.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, released: Callable[["Connection"], None]) -> None:
+    __slots__ = (
+        "_agent",
+        "_blocked_at",
+        "_fields",
+        "_head_size",
+        "_home",
+        "_informational",
+        "_is_head_request",
+        "_keeps_alive",
+        "_loop",
+        "_parser",
+        "_paused",
+        "_raw",
+        "_read_at",
+        "_reason",
+        "_response",
+        "_sent_at",
+        "_spoilt",
+        "_started_at",
+        "_trailers",
+        "_transport",
+        "_until_close",
+        "_upgrade_asked",
+        "_upload",
+        "_watch",
+        "_writable",
+        "idle_since",
+        "lost",
+        "used",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, home: Home, watch: Watch) -> None:
         self._loop = loop
-        self._released = released
+        self._home = home
+        self._watch = watch
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._response: Response | None = None
-        self._head: asyncio.Future[Response] | None = None
-        self._name = ""
-        self._is_head_request = False
-        self._head_bytes = 0
-        self._until_close = False
-        self._informational = False
-        self._keeps_alive = False
-        self._spoilt = False
-        self._paused = False
+        self._agent: Agent | None = None
+        self._fields: Fields = []
+        self._reason = b""
+        self._is_head_request = self._upgrade_asked = self._raw = False
+        self._head_size = 0
+        self._until_close = self._informational = self._keeps_alive = self._trailers = False
+        self._spoilt = self._paused = False
         self._upload: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
+        self._started_at = self._read_at = self._blocked_at = 0.0
+        self._sent_at: float | None = None
         self.idle_since = 0.0
         self.used = False
+        """Whether anything of the response under way has come."""
         self.lost = False
 
     # what the pool and the gateway call
@@ -56,50 +107,44 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
     @property
     def usable(self) -> bool:
         """Whether a request may be written: the agent has not closed it, nothing unexpected has come."""
-        return self._transport is not None and not self._transport.is_closing() and not self._spoilt
+        return self._transport is not None and not self._spoilt and not self._transport.is_closing()
 
-    async def send(  # noqa: PLR0913 - a request has that many parts
-        self,
-        name: str,
-        method: str,
-        head: bytes,
-        body: bytes | AsyncIterator[bytes] | None,
-        *,
-        chunked: bool,
-        seconds: float,
-    ) -> Response:
-        """Write a request and return the response when its head is there.
+    def send(self, agent: Agent, request: bytes, *, is_head: bool = False, upgrade: bool = False) -> Response:
+        """Write a request, whole or its head; return its response, which ``agent``'s timeouts watch over.
 
-        ``seconds`` run from the request's last byte. Raises ``UpstreamError``, or what ``body`` raises.
+        ``is_head``: the method is HEAD. ``upgrade``: the agent may switch protocols.
         """
         transport = self._transport
         if transport is None:
             raise self._gone()
-        self._name = name
-        self._is_head_request = method == "HEAD"
-        self._head_bytes = 0
-        self._until_close = False
-        response = self._response = Response(self)
-        waiter: asyncio.Future[Response] = self._loop.create_future()
-        self._head = waiter
-        timer: asyncio.TimerHandle | None = None
-        if body is None or isinstance(body, bytes):
-            transport.write(head + body if body else head)
-            timer = self._loop.call_later(seconds, self._expire, waiter, seconds)
+        self._agent = agent
+        self._is_head_request = is_head
+        self._upgrade_asked = upgrade
+        self._head_size = 0
+        self._until_close = self.used = False
+        self._started_at = self._sent_at = self._read_at = self._loop.time()
+        response = self._response = Response(self, self._loop.create_future())
+        self._watch.add(self)
+        transport.write(request)
+        return response
+
+    def upload(self, body: AsyncIterator[bytes], *, chunked: bool) -> None:
+        """Send a body that streams behind the head; what it raises is raised to whoever waits for the response."""
+        self._sent_at = None
+        self._upload = self._loop.create_task(self._send_body(body, self._response, chunked=chunked))
+
+    def write(self, data: bytes) -> bool:
+        """Write bytes behind a switch of protocols; tell whether more may follow at once."""
+        if self._transport is not None:
+            self._transport.write(data)
+        return self._writable is None
+
+    def when_writable(self, callback: Callable[[], None]) -> None:
+        """Call back once more may be written."""
+        if self._writable is None:
+            callback()
         else:
-            transport.write(head)
-            self._upload = self._loop.create_task(self._send_body(body, waiter, seconds, chunked=chunked))
-        try:
-            return await waiter
-        except BaseException:
-            if self._response is response:  # else it is whole, and the connection another exchange's by now
-                self.abort()
-            raise
-        finally:
-            if self._head is waiter:
-                self._head = None
-            if timer is not None:
-                timer.cancel()
+            self._writable.add_done_callback(lambda _: callback())
 
     def pause(self) -> None:
         """Stop reading: the client is slower than the agent."""
@@ -111,6 +156,7 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
         """Go on reading."""
         if self._transport is not None and self._paused:
             self._paused = False
+            self._read_at = self._loop.time()
             self._transport.resume_reading()
 
     def abort(self) -> None:
@@ -120,6 +166,21 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
             self._upload.cancel()
         if self._transport is not None:
             self._transport.abort()
+
+    def check(self, now: float) -> None:
+        """Fail what has taken too long."""
+        agent, response = self._agent, self._response
+        if agent is None or response is None:
+            return
+        if self._writable is not None and now - self._blocked_at >= agent.write_seconds:
+            self._fail(f"did not read the request for {agent.write_seconds:g} s", "agent_timeout")
+        elif not response.arrived.done():
+            if self._sent_at is not None and now - self._sent_at >= agent.first_byte_seconds:
+                self._fail(f"did not answer within {agent.first_byte_seconds:g} s", "agent_timeout")
+        elif not self._paused and not self._raw and _is_over(agent.idle_seconds, now - self._read_at):
+            self._fail(f"sent nothing for {agent.idle_seconds:g} s", "agent_timeout")
+        if _is_over(agent.total_seconds, now - self._started_at):
+            self._fail(f"took more than {agent.total_seconds:g} s", "agent_timeout")
 
     # what the loop calls
 
@@ -132,36 +193,47 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
             self.abort()  # nobody asked for anything: it would answer the next request, which is somebody else's
             return
         self.used = True
-        if self._head is not None:
-            self._head_bytes += len(data)
+        self._read_at = self._loop.time()
+        if self._raw:
+            response.feed(data)
+            response.wake()
+            return
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        except httptools.HttpParserUpgrade as upgrade:
+            self._switch(response, data[upgrade.args[0] :])
+        except httptools.HttpParserError:
             self._fail("did not answer in HTTP")
             return
-        if self._head is not None and not self._head.done() and self._head_bytes > _MOST_HEAD_BYTES:
-            self._fail("sent too long a head")
+        if not response.arrived.done():
+            self._head_size += len(data)
+            if self._head_size > _MOST_HEAD_BYTES:
+                self._fail("sent too long a head")
             return
         response.wake()
         if response.complete:
             self._release()
 
     def eof_received(self) -> None:
-        if self._response is not None and self._until_close:
-            self._response.complete = True
-            self._response.wake()
+        response = self._response
+        if response is not None and (self._until_close or self._raw) and response.arrived.done():
+            response.complete = True
+            response.wake()
             self._response = None
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._transport = None
         self.lost = True
         if self._response is not None and not self._response.complete:
-            self._fail("closed the connection without an answer", code="agent_unreachable")
+            self._fail("closed the connection without an answer", _UNREACHABLE)
         if self._writable is not None and not self._writable.done():
             self._writable.set_exception(self._gone())
+        self._watch.discard(self)
+        self._home.lost(self)
 
     def pause_writing(self) -> None:
         self._writable = self._loop.create_future()
+        self._blocked_at = self._loop.time()
 
     def resume_writing(self) -> None:
         if self._writable is not None and not self._writable.done():
@@ -173,88 +245,83 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
     def on_message_begin(self) -> None:
         if self._response is None or self._response.complete:
             self._spoilt = True
+        self._fields = []
+        self._reason = b""
+        self._trailers = False
 
     def on_status(self, status: bytes) -> None:
-        if self._response is not None and not self._spoilt:
-            self._response.reason += status.decode("utf-8", "surrogateescape")
+        self._reason += status
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        trailer = self._head is None or self._head.done()
-        if self._response is not None and not self._spoilt and not trailer:
-            text = value.decode("utf-8", "surrogateescape").rstrip(" \t")
-            self._response.headers.add(name.decode("latin-1"), text)
+        if not self._trailers:
+            self._fields.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
+        self._trailers = True
         response = self._response
-        if response is None or self._spoilt:
+        if response is None or self._spoilt or response.arrived.done():
             return
-        status = response.status = self._parser.get_status_code()
-        self._informational = status < _FIRST_STATUS and status not in {0, _SWITCHING_PROTOCOLS}
+        status = self._parser.get_status_code()
+        self._informational = 0 < status < _FIRST_STATUS
         if self._informational:
             return
-        if problem := self._wrong_with(response):
-            self._fail(problem)
+        head = Head(status, self._reason, self._fields)
+        if self._parser.get_http_version() not in _SPOKEN:
+            head.wrong = "did not answer in HTTP/1.1 or HTTP/1.0"
+        if head.wrong:
+            self._fail(head.wrong)
             return
-        self._keeps_alive = bool(self._parser.should_keep_alive())
+        self._keeps_alive = self._parser.should_keep_alive()
         bodiless = self._is_head_request or status in _NO_BODY
-        self._until_close = (
-            not bodiless and "Content-Length" not in response.headers and "Transfer-Encoding" not in response.headers
-        )
+        self._until_close = not bodiless and head.length is None and not head.chunked
         response.complete = self._is_head_request  # httptools cannot tell llhttp that no body follows
-        if self._head is not None and not self._head.done():
-            self._head.set_result(response)
+        response.arrived.set_result(head)
 
     def on_body(self, body: bytes) -> None:
-        if self._response is not None and not self._spoilt:
-            self._response.feed(body)
-
-    def on_message_complete(self) -> None:
         response = self._response
         if response is None or self._spoilt:
             return
+        if response.complete:
+            self._spoilt = True
+        else:
+            response.feed(body)
+
+    def on_message_complete(self) -> None:
         if self._informational:
             self._informational = False
-            response.headers.clear()
-            response.reason = ""
-        elif self._until_close:
-            pass  # only the end of the connection is the end of the body
-        else:
-            response.complete = True
+        elif self._response is not None and not self._spoilt and not self._until_close:
+            self._response.complete = True
 
     # the rest
 
-    def _wrong_with(self, response: Response) -> str:
-        """Return what a parser lets pass and a gateway must not (RFC 9112 section 6.1), or ``""``."""
-        if response.status == _SWITCHING_PROTOCOLS:
-            return "switched protocols without being asked"
-        if not _FIRST_STATUS <= response.status <= _LAST_STATUS:
-            return f"answered with status {response.status}"
-        encodings = response.headers.getall("Transfer-Encoding", [])
-        if encodings and [encoding.lower() for encoding in encodings] != ["chunked"]:
-            return "used a transfer encoding that nobody asked for"
-        if len(response.headers.getall("Content-Length", [])) > 1:
-            return "sent more than one length"
-        return ""
+    def _switch(self, response: Response, rest: bytes) -> None:
+        """Go on without HTTP, when that was asked for (RFC 9110 section 7.8)."""
+        if not self._upgrade_asked or response.arrived.done():
+            self._fail("switched protocols without being asked")
+            return
+        head = Head(_SWITCHING_PROTOCOLS, self._reason, self._fields)
+        self._raw = response.upgraded = True
+        self._spoilt = True
+        response.arrived.set_result(head)
+        if rest:
+            response.feed(rest)
 
     def _release(self) -> None:
         """Give the connection back when request and response are both whole and the agent keeps it open."""
         self._response = None
+        self._watch.discard(self)
         uploading = self._upload is not None and not self._upload.done()
-        self._upload = self._upload if uploading else None
-        if self._is_head_request or uploading or not self._keeps_alive or not self.usable:
+        if uploading or not self._keeps_alive or not self.usable:
             self.abort()
-        else:
+            return
+        self._upload = None
+        if self._is_head_request:
+            self._parser = httptools.HttpResponseParser(self)  # the old one waits for a body
+        if self._paused:
             self.resume()
-            self._released(self)
+        self._home.back(self)
 
-    async def _send_body(
-        self,
-        body: AsyncIterator[bytes],
-        waiter: asyncio.Future[Response],
-        seconds: float,
-        *,
-        chunked: bool,
-    ) -> None:
+    async def _send_body(self, body: AsyncIterator[bytes], response: Response | None, *, chunked: bool) -> None:
         try:
             async for chunk in body:
                 if not self.usable or self._transport is None:
@@ -265,27 +332,25 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
             if chunked and self._transport is not None:
                 self._transport.write(b"0\r\n\r\n")
         except Exception as error:  # noqa: BLE001 - the border to the client's body: what it raises goes to who waits
-            if waiter.done():
-                self.abort()
+            if response is not None and not response.arrived.done():
+                response.arrived.set_exception(error)
             else:
-                waiter.set_exception(error)
+                self.abort()
             return
-        self._loop.call_later(seconds, self._expire, waiter, seconds)
+        self._sent_at = self._loop.time()
 
-    def _expire(self, waiter: asyncio.Future[Response], seconds: float) -> None:
-        if not waiter.done():
-            waiter.set_exception(
-                UpstreamError("agent_timeout", f"agent {self._name!r} did not answer within {seconds:g} s")
-            )
-
-    def _fail(self, what: str, *, code: str = "agent_protocol_error") -> None:
-        error = UpstreamError(code, f"agent {self._name!r} {what}")
+    def _fail(self, what: str, code: str = "agent_protocol_error") -> None:
         response, self._response = self._response, None
-        if self._head is not None and not self._head.done():
-            self._head.set_exception(error)
-        elif response is not None:
-            response.fail(error)
+        if response is not None:
+            response.fail(self._error(code, what))
         self.abort()
 
     def _gone(self) -> UpstreamError:
-        return UpstreamError("agent_unreachable", f"agent {self._name!r} closed the connection without an answer")
+        return self._error(_UNREACHABLE, "closed the connection without an answer")
+
+    def _error(self, code: str, what: str) -> UpstreamError:
+        return UpstreamError(code, f"agent {self._agent.id if self._agent else ''!r} {what}")
+
+
+def _is_over(most_seconds: float | None, seconds: float) -> bool:
+    return most_seconds is not None and seconds >= most_seconds

@@ -7,9 +7,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from multidict import CIMultiDict
-
 from aiogate.errors import UpstreamError
+from aiogate.proxy.upstream.head import Head
 
 __all__ = ["Flow", "Response"]
 
@@ -31,37 +30,44 @@ class Flow(Protocol):
         """Close at once."""
         ...
 
+    def write(self, data: bytes) -> bool:
+        """Write bytes behind a switch of protocols; tell whether more may follow at once."""
+        ...
+
+    def when_writable(self, callback: Callable[[], None]) -> None:
+        """Call back once more may be written."""
+        ...
+
 
 class Response:
-    """One response to one request.
+    """One response to one request. ``flow`` is the connection that it comes from.
 
-    ``complete`` tells that the whole body has arrived. ``headers`` are as the agent sent them, repeated ones too.
+    ``arrived`` brings the head, or why there will be none; ``complete`` tells that the whole body has arrived. After
+    ``upgraded`` what arrives is no HTTP any more.
     """
 
     __slots__ = (
         "_chunks",
         "_error",
-        "_flow",
         "_held",
         "_sink",
         "_size",
         "_waiter",
+        "arrived",
         "complete",
-        "headers",
-        "reason",
-        "status",
+        "flow",
+        "upgraded",
     )
 
-    def __init__(self, flow: Flow) -> None:
-        self.status = 0
-        self.reason = ""
-        self.headers: CIMultiDict[str] = CIMultiDict()
+    def __init__(self, flow: Flow, arrived: "asyncio.Future[Head]") -> None:
+        self.arrived = arrived
         self.complete = False
+        self.upgraded = False
         self._chunks: list[bytes] = []
         self._size = 0
         self._error: UpstreamError | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._flow = flow
+        self.flow = flow
         self._sink: Callable[[bytes], None] | None = None
         self._held = False
 
@@ -73,7 +79,7 @@ class Response:
         taken = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
         if self._size > _HIGH_WATER_BYTES and not self.complete:
-            self._flow.resume()
+            self.flow.resume()
         self._size = 0
         return taken
 
@@ -85,7 +91,7 @@ class Response:
         """
         if self._held:
             self._held = False
-            self._flow.resume()
+            self.flow.resume()
         if not self.complete and self._chunks:
             sink(self.take())
         self._sink = sink
@@ -101,26 +107,29 @@ class Response:
     def hold(self) -> None:
         """Stop reading from the agent and let ``pour`` return; the next ``pour`` goes on."""
         self._held = True
-        self._flow.pause()
+        self.flow.pause()
 
     def feed(self, chunk: bytes) -> None:
         """Take a piece of the body from the connection."""
         before = self._size
         self._chunks.append(chunk)
-        self._size += len(chunk)
-        if self._size > _HIGH_WATER_BYTES >= before:
-            self._flow.pause()
+        self._size = size = before + len(chunk)
+        if size > _HIGH_WATER_BYTES >= before:
+            self.flow.pause()
 
     def close(self) -> None:
         """Let go of the connection; one whose response has not ended is closed."""
         if not self.complete and self._error is None:
-            self._flow.abort()
+            self.flow.abort()
 
     def fail(self, error: UpstreamError) -> None:
         """Tell the reader that there will be no more, and why."""
-        if not self.complete and self._error is None:
+        if not self.arrived.done():
             self._error = error
-        self.wake()
+            self.arrived.set_exception(error)
+        elif not self.complete and self._error is None:
+            self._error = error
+            self.wake()
 
     def wake(self) -> None:
         """Pass on what has arrived; the connection calls it once for all that one read brought."""

@@ -1,0 +1,97 @@
+"""The circuits of all agents, by agent id: what one generation of the plugin hands to the next.
+
+Knows which of them an exchange must look at, and says in the log what they do. Knows no exchanges.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import attrs
+
+from aiogate.builtin.breaker.circuit import Circuit, Phase
+from aiogate.builtin.breaker.settings import BreakerConfig
+
+__all__ = ["Circuits", "Status"]
+
+_log: Final = logging.getLogger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class Status:
+    """One agent's circuit as an operator sees it.
+
+    ``failures`` are those in a row that are counted now, ``openings`` all that there were; ``actor`` and ``reason`` are
+    those of a hold.
+    """
+
+    agent: str
+    phase: Phase
+    failures: int
+    openings: int
+    retry_after_seconds: float
+    actor: str | None = None
+    reason: str | None = None
+
+
+@attrs.define(eq=False)
+class Circuits:
+    """Every agent that has ever failed, been paused or held has a circuit here; all others are well.
+
+    ``shut`` holds those that an exchange may not simply pass; the way of every request looks there and nowhere else.
+    """
+
+    config: BreakerConfig
+    random: Callable[[], float]
+    shut: dict[str, Circuit] = attrs.field(factory=dict, init=False)
+    _all: dict[str, Circuit] = attrs.field(factory=dict, init=False)
+
+    def adopt(self, config: BreakerConfig) -> None:
+        """Go on under another config: what is open stays open, what comes is judged anew."""
+        self.config = config
+        for agent_id, circuit in self._all.items():
+            circuit.policy = config.policy(agent_id)
+
+    def get(self, agent_id: str) -> Circuit | None:
+        """Return an agent's circuit; None: it has never been anything but well."""
+        return self._all.get(agent_id)
+
+    @contextmanager
+    def change(self, agent_id: str, now: float) -> Iterator[Circuit]:
+        """Give out an agent's circuit to be changed, then note what has become of it."""
+        circuit = self._all.get(agent_id)
+        if circuit is None:
+            circuit = self._all[agent_id] = Circuit(self.config.policy(agent_id), self.random)
+        before = circuit.phase(now), circuit.openings
+        yield circuit
+        phase = circuit.phase(now)
+        if before != (phase, circuit.openings):
+            _tell(agent_id, circuit, phase, now)
+        if circuit.is_clear(now):
+            self.shut.pop(agent_id, None)
+        else:
+            self.shut[agent_id] = circuit
+
+    def statuses(self, now: float) -> list[Status]:
+        """Return what there is to tell, by agent id; an agent that is missing is well."""
+        return [_status(agent_id, self._all[agent_id], now) for agent_id in sorted(self._all)]
+
+
+def _status(agent_id: str, circuit: Circuit, now: float) -> Status:
+    hold = circuit.hold
+    return Status(
+        agent=agent_id,
+        phase=circuit.phase(now),
+        failures=circuit.failures,
+        openings=circuit.openings,
+        retry_after_seconds=circuit.wait_seconds(now),
+        actor=hold.actor if hold else None,
+        reason=hold.reason if hold else None,
+    )
+
+
+def _tell(agent_id: str, circuit: Circuit, phase: Phase, now: float) -> None:
+    held = f" by {circuit.hold.actor!r}: {circuit.hold.reason}" if circuit.hold else ""
+    wait = f" for {circuit.wait_seconds(now):g} s" if phase in {Phase.OPEN, Phase.PAUSED} else ""
+    _log.warning("breaker of agent %r: %s%s%s", agent_id, phase, wait, held)

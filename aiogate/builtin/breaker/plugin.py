@@ -1,0 +1,175 @@
+"""The ``breaker`` plugin: leaves an agent alone that keeps failing, and tries now and then whether it is back.
+
+For configs that name it; behind the plugins that authenticate, so that strangers learn nothing of agents. Uses public
+names alone. See the package for what a config looks like.
+"""
+
+import logging
+import random as random_numbers
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Final
+
+from aiogate import Agent, AiogateError, Clock, Exchange, Gateway, Key, Refusal, Refused, hookimpl, refusal
+from aiogate.builtin.breaker.circuit import Circuit, Hold, Phase, Probe
+from aiogate.builtin.breaker.circuits import Circuits, Status
+from aiogate.builtin.breaker.settings import BreakerConfig
+from aiogate.builtin.breaker.verdict import ASKS_FOR_PAUSE, Verdict, asked_seconds, is_failure, verdict
+
+__all__ = ["Breaker"]
+
+_log: Final = logging.getLogger(__name__)
+PROBE: Final = Key[Probe]("breaker.probe")
+_WHY: Final = {
+    Phase.OPEN: "it has failed several times in a row",
+    Phase.HALF_OPEN: "it has failed, and whether it is back is being found out",
+    Phase.PAUSED: "it has asked to be left alone",
+    Phase.HELD_OPEN: "an operator has taken it out of service",
+}
+
+
+class Breaker:
+    """Rules agents out whose circuit is open, and learns from how exchanges end."""
+
+    Config = BreakerConfig
+
+    def __init__(self, config: BreakerConfig, random: Callable[[], float] = random_numbers.random) -> None:
+        """Keep the config; ``random`` gives numbers from 0 to 1 for the jitter."""
+        self._circuits = Circuits(config, random)
+        self._clock = Clock()
+        self._agents: Mapping[str, Agent] = {}
+
+    def inherit(self, previous: object) -> None:
+        """Go on with the circuits of the plugin that the config before had in this one's place.
+
+        Both share them from now on, as exchanges of the config before end on the plugin before.
+        """
+        if isinstance(previous, Breaker):
+            previous._circuits.adopt(self._circuits.config)  # noqa: SLF001 - of the same class
+            self._circuits = previous._circuits  # noqa: SLF001 - likewise
+
+    # the hooks
+
+    @hookimpl
+    def lifespan(self, gateway: Gateway) -> None:
+        """Take the clock and the agents, and refuse settings for an agent that there is not."""
+        self._clock = gateway.clock
+        self._agents = gateway.agents
+        for agent_id in self._circuits.config.agents:
+            self._known(agent_id)
+
+    @hookimpl
+    def pre_request(self, exchange: Exchange) -> None:
+        """Rule out the candidates that nothing may be sent to now."""
+        shut = self._circuits.shut
+        if not shut or exchange.target is None:  # the catalogue lists what one may use, not what is up
+            return
+        now = exchange.clock.monotonic()
+        for agent in tuple(exchange.candidates):
+            circuit = shut.get(agent.id)
+            if circuit is not None and (why := _refusal(agent, circuit, now)) is not None:
+                exchange.rule_out(agent, why)
+
+    @hookimpl
+    def claims(self, exchange: Exchange) -> tuple[()]:
+        """Take the probe of a half-open circuit: only now it is known which agent really serves.
+
+        Raises ``Refused`` when another exchange was faster, or the circuit has opened since ``pre_request``.
+        """
+        agent = exchange.agent
+        circuit = self._circuits.shut.get(agent.id) if agent is not None else None
+        if agent is None or circuit is None:
+            return ()
+        now = exchange.clock.monotonic()
+        why = _refusal(agent, circuit, now)
+        if why is not None:
+            raise Refused(why)
+        probe = circuit.probe(now, agent.connect_seconds + agent.first_byte_seconds)
+        if probe is not None:
+            exchange[PROBE] = probe
+        return ()
+
+    @hookimpl
+    def response_started(self, exchange: Exchange) -> None:
+        """Close the circuit on the head of a probe's good answer; pause an agent that asks for it."""
+        probe = exchange.get(PROBE)
+        agent = exchange.agent
+        if agent is None or (probe is None and exchange.status not in ASKS_FOR_PAUSE):
+            return
+        now = exchange.clock.monotonic()
+        if probe is not None and not is_failure(exchange.status):
+            with self._circuits.change(agent.id, now) as circuit:
+                circuit.answered(probe, now)
+        if exchange.status in ASKS_FOR_PAUSE and self._circuits.config.policy(agent.id).honor_retry_after:
+            seconds = asked_seconds(exchange)
+            if seconds > 0:
+                with self._circuits.change(agent.id, now) as circuit:
+                    circuit.pause(now, seconds)
+
+    @hookimpl
+    def post_response(self, exchange: Exchange) -> None:
+        """Count how the exchange ended, and free the probe of one that has found out nothing."""
+        agent = exchange.agent
+        if agent is None:
+            return
+        said = verdict(exchange)
+        known = self._circuits.get(agent.id)
+        if said is not Verdict.BAD and (known is None or (known.is_well and agent.id not in self._circuits.shut)):
+            return
+        now = exchange.clock.monotonic()
+        probe = exchange.get(PROBE)
+        began = now if exchange.forwarded is None else exchange.forwarded
+        with self._circuits.change(agent.id, now) as circuit:
+            if said is Verdict.BAD:
+                circuit.failed(now, began, probe)
+            elif said is Verdict.GOOD:
+                circuit.succeeded(now, began, probe)
+            elif probe is not None:
+                circuit.release(probe)
+
+    # what operators call
+
+    def open(self, agent_id: str, *, actor: str, reason: str) -> Hold:
+        """Take an agent out of service until ``close`` or ``reset``; raises ``AiogateError`` for an unknown one."""
+        return self._hold(agent_id, Hold(open=True, actor=actor, reason=reason, since=self._clock.wall()))
+
+    def close(self, agent_id: str, *, actor: str, reason: str) -> Hold:
+        """Keep an agent in service, however it fails, until ``open`` or ``reset``."""
+        return self._hold(agent_id, Hold(open=False, actor=actor, reason=reason, since=self._clock.wall()))
+
+    def reset(self, agent_id: str, *, actor: str, reason: str) -> None:
+        """Forget what is known of an agent, an operator's word included, and judge it by what comes."""
+        self._known(agent_id)
+        now = self._clock.monotonic()
+        with self._circuits.change(agent_id, now) as circuit:
+            circuit.reset(now)
+        _log.warning("breaker of agent %r: reset by %r: %s", agent_id, actor, reason)
+
+    def statuses(self) -> list[Status]:
+        """Return the circuits of all agents that were ever unwell."""
+        return self._circuits.statuses(self._clock.monotonic())
+
+    # the rest
+
+    def _hold(self, agent_id: str, hold: Hold) -> Hold:
+        self._known(agent_id)
+        now = self._clock.monotonic()
+        with self._circuits.change(agent_id, now) as circuit:
+            circuit.reset(now, hold)
+        return hold
+
+    def _known(self, agent_id: str) -> None:
+        if agent_id not in self._agents:
+            close = get_close_matches(agent_id, self._agents, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            msg = f"there is no agent {agent_id!r}{hint}"
+            raise AiogateError(msg)
+
+
+def _refusal(agent: Agent, circuit: Circuit, now: float) -> Refusal | None:
+    """Return why nothing may be sent to an agent now, or None."""
+    seconds = circuit.wait_seconds(now)
+    if seconds <= 0:
+        return None
+    detail = f"agent {agent.id!r} is not called now: {_WHY[circuit.phase(now)]}"
+    return refusal("agent_unavailable", detail, retry_after_seconds=seconds, rule="breaker")

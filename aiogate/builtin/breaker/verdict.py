@@ -1,0 +1,60 @@
+"""What the end of an exchange says about its agent.
+
+For the breaker. Looks at public facts of the exchange alone.
+"""
+
+import math
+import re
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from typing import Final
+
+from aiogate import Exchange, Outcome
+
+__all__ = ["ASKS_FOR_PAUSE", "Verdict", "asked_seconds", "is_failure", "verdict"]
+
+ASKS_FOR_PAUSE: Final = frozenset({429, 529})
+_FAILED_STATUS: Final = 500
+_SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
+
+
+class Verdict(Enum):
+    """What an exchange has found out."""
+
+    GOOD = auto()
+    BAD = auto()
+    NOTHING = auto()
+
+
+def is_failure(status: int) -> bool:
+    """Tell whether an agent that answers with this status has failed."""
+    return status >= _FAILED_STATUS
+
+
+def verdict(exchange: Exchange) -> Verdict:
+    """Return what an ended exchange says.
+
+    A 5xx, an agent that cannot be reached, is silent or breaks the protocol is bad; every other answer is good, a 4xx
+    too. A client that hung up, a refusal of our own, a reply of a plugin and a gateway that stops say nothing.
+    """
+    if exchange.forwarded is None:
+        return Verdict.NOTHING
+    if exchange.outcome is Outcome.UPSTREAM_FAILED:
+        return Verdict.BAD
+    if exchange.outcome is Outcome.COMPLETED:
+        return Verdict.BAD if is_failure(exchange.status) else Verdict.GOOD
+    return Verdict.NOTHING
+
+
+def asked_seconds(exchange: Exchange) -> float:
+    """Return for how long ``Retry-After`` asks (RFC 9110 section 10.2.3: seconds or a date); 0: it does not."""
+    text = exchange.response_headers.get("Retry-After", "").strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+        wall = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):  # whatever an agent can write there
+        return 0.0
+    return max(0.0, wall - exchange.clock.wall()) if math.isfinite(wall) else 0.0
