@@ -58,7 +58,7 @@ def _second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
-def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901 - what is null is left out
+def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912 - what is null is left out
     principal, agent, refused = exchange.principal, exchange.agent, exchange.refusal
     started, ended, first_byte = exchange.started, exchange.ended, exchange.first_byte
     if ended is None:

@@ -46,8 +46,9 @@ def answered(
         agent=Agent(id=agent, url="http://127.0.0.1:1", usage=usage or UsageRule()),
         status=status,
     )
-    exchange.response_headers["content-type"] = content_type
     exchange.response_headers.update(headers)
+    exchange.content_type = content_type
+    exchange.content_encoding = exchange.response_headers.get("Content-Encoding", "")
     return exchange
 
 
