@@ -12,7 +12,7 @@ from typing import Any
 import brotli
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aiogate import Usage, UsageRule
@@ -124,7 +124,7 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
 
 
 @given(PLACES)
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @pytest.mark.parametrize("coding", COMPRESS)
 @pytest.mark.parametrize("name", ["chat.json", "anthropic.sse", "ollama.ndjson"])
 def test_a_golden_answer_that_is_compressed_says_the_same(name: str, coding: str, places: list[int]) -> None:
@@ -195,7 +195,7 @@ JSON = st.recursive(
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(WORDS), JSON, max_size=6), max_size=4))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # deep JSON on busy machines
 @pytest.mark.parametrize("kind", ["recognised", *sorted(set(DIALECT_OF.values()))])
 def test_figures_of_any_kind_anywhere_raise_nothing_and_credit_nobody(kind: str, said: list[dict[str, Any]]) -> None:
     for content_type in CONTENT_TYPES.values():
