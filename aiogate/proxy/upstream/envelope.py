@@ -83,7 +83,7 @@ class Envelope:
         headers = exchange.request_headers
         path = f"{self._base}{exchange.path}?{exchange.query}" if exchange.query else self._base + exchange.path
         trace = self._continue_trace(exchange)
-        via = headers.get(_VIA)
+        via = ", ".join(headers.getall(_VIA)) if _VIA in headers else ""
         replaced = self._is_replaced
         lines = [f"{exchange.method} {path if path[:1] == '/' else '/' + path}{self._version_and_host}"]
         lines += [": ".join(field) for field in headers.items() if not replaced(field[0])]
