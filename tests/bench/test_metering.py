@@ -35,7 +35,7 @@ STREAMS = {
 
 def observer(exchange: Exchange, content_type: str) -> Observer:
     entry = PriceEntry(model="m*", input_usd_per_million=Decimal(1), output_usd_per_million=Decimal(2))
-    exchange.response_headers["Content-Type"] = content_type
+    exchange.content_type = content_type
     exchange.status = 200
     observe = Cost(CostConfig(price=(entry,), published_prices=False)).response_started(exchange)
     assert observe is not None
@@ -74,7 +74,7 @@ def test_a_chunk_of_a_long_stream_costs_next_to_nothing(chunk: bytes) -> None:
 def test_a_small_answer_is_metered_and_priced_in_a_few_calls() -> None:
     exchange = an_exchange(agent=an_agent(), method="POST")
     plugin = Cost(CostConfig(price=(PriceEntry(model="m*", call_usd=Decimal(1)),), published_prices=False))
-    exchange.response_headers["Content-Type"] = "application/json"
+    exchange.content_type = "application/json"
     exchange.status = 200
 
     def meter() -> None:

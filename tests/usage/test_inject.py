@@ -74,7 +74,7 @@ def test_an_event_without_end_is_not_held_for_ever() -> None:
     hides = UsageEventFilter()
     long = b"data: " + b"x" * 200_000 + b"\n\n"
     seen = [hides.feed(long[n : n + 1000]) for n in range(0, len(long), 1000)]
-    assert sum(map(len, seen)) > 100_000
+    assert sum(map(len, seen[:-1])) > 100_000
     assert b"".join(seen) + hides.feed(USAGE + DONE) + hides.finish() == long + DONE
 
 

@@ -55,8 +55,21 @@ def test_audio_costs_its_own_price_in_either_direction() -> None:
 
 
 def test_a_token_that_is_cached_audio_is_paid_once() -> None:
-    price = Price(input_nanousd_per_million=2_000_000, cached_input_nanousd_per_million=1_000_000)
-    assert cost_nanousd(measured(input_tokens=10, cached_input_tokens=8, input_audio_tokens=5), price) == 8 + 2 * 2
+    price = Price(
+        input_nanousd_per_million=2_000_000,
+        cached_input_nanousd_per_million=1_000_000,
+        input_audio_nanousd_per_million=9_000_000,
+    )
+    assert cost_nanousd(measured(input_tokens=10, cached_input_tokens=8, input_audio_tokens=5), price) == 8 + 2 * 9
+
+
+def test_a_token_that_is_spoken_reasoning_is_paid_once() -> None:
+    price = Price(
+        output_nanousd_per_million=2_000_000,
+        reasoning_nanousd_per_million=1_000_000,
+        output_audio_nanousd_per_million=9_000_000,
+    )
+    assert cost_nanousd(measured(output_tokens=10, reasoning_tokens=8, output_audio_tokens=5), price) == 8 + 2 * 9
 
 
 @pytest.mark.parametrize("tokens, nanousd", [(200, 200), (201, 402), (400, 800), (401, 1203)])
