@@ -67,7 +67,7 @@ async def soak(path: Path) -> None:
         await all_closed(agent)
         assert Open.now(agent) == before
     assert agent.wrong == []
-    assert [wrong for exchange in told if (wrong := exchange.wrong())] == []
+    assert [exchange for exchange in told if exchange.wrong] == []
     check_records(gateway, told, agent)
 
 
@@ -111,22 +111,21 @@ def check_records(gateway: RunningGateway, told: list[Told], agent: SoakAgent) -
         assert number not in records, f"two records: {record}, {records[number]}"
         records[number] = record
     for exchange in told:
-        check_record(records.pop(exchange.plan.number, None), exchange, agent)
+        check_record(records.pop(exchange.number, None), exchange, agent)
     assert records == {}
 
 
 def check_record(record: dict[str, Any] | None, exchange: Told, agent: SoakAgent) -> None:
-    number, fate = exchange.plan.number, exchange.plan.fate
     if record is None:  # a client that left at once may have left before the gateway had read its request
-        assert fate is Fate.HANGS_UP, exchange
+        assert exchange.fate is Fate.HANGS_UP, exchange
         assert not exchange.heard, exchange
-        assert not agent.seen[number], exchange
+        assert not agent.seen[exchange.number], exchange
         return
     assert exchange.sent_head, record
-    if exchange.answer is not None:
+    if exchange.status:
         assert record["request_id"] == exchange.request_id
         assert record["status"] == exchange.status
-    assert record["outcome"] in OUTCOMES[fate], (record, exchange)
+    assert record["outcome"] in OUTCOMES[exchange.fate], (record, exchange)
 
 
 OUTCOMES = {
@@ -138,7 +137,7 @@ OUTCOMES = {
 
 def report(told: list[Told], seconds: float) -> None:
     """Say what has been; pytest shows it with ``-s`` and when the test fails."""
-    fates = {fate.value: sum(exchange.plan.fate is fate for exchange in told) for fate in Fate}
+    fates = {fate.value: sum(exchange.fate is fate for exchange in told) for fate in Fate}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     said = f"{len(told)} exchanges in {seconds:.1f} s ({len(told) / seconds:.0f}/s), {fates}, peak RSS {peak} MiB\n"
     sys.stderr.write(re.sub(r"[{}']", "", said))

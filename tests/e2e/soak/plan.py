@@ -11,6 +11,8 @@ import attrs
 __all__ = ["Fate", "Plan", "number_of", "plan_for"]
 
 _SIZES = (0, 9, 9, 9, 300, 5_000, 66_000, 150_000)
+_MORE_THAN_IS_HELD = 1_000_000
+"""Where the client leaves amid so much, the gateway has to end the agent's answer; it cannot read it to its end."""
 _STREAMED_PIECES = 7
 
 
@@ -55,10 +57,11 @@ def plan_for(number: int, prefix: bytes) -> Plan:
     """Return the plan of an exchange: five of a hundred are hung up on, five are reset."""
     random = Random(number)
     fate = random.choices([*Fate], [90, 5, 5])[0]
-    framing, body, asked_body = _body(number, random) if random.random() < 0.5 else (b"", b"", b"")
+    framing, body, asked_body = _body(number, random, _SIZES) if random.random() < 0.5 else (b"", b"", b"")
     method = b"POST" if framing else b"GET"
     head = b"%b %b/n/%d HTTP/1.1\r\nHost: x\r\nX-Number: %d\r\n%b\r\n" % (method, prefix, number, number, framing)
-    framing, answer, answered_body = _body(number, random)
+    sizes = (*_SIZES, _MORE_THAN_IS_HELD) if fate is Fate.HANGS_UP else _SIZES
+    framing, answer, answered_body = _body(number, random, sizes)
     answered = b"HTTP/1.1 200 OK\r\nX-Number: %d\r\n%b\r\n" % (number, framing) + answer
     return Plan(
         number=number,
@@ -73,10 +76,10 @@ def plan_for(number: int, prefix: bytes) -> Plan:
     )
 
 
-def _body(number: int, random: Random) -> tuple[bytes, bytes, bytes]:
+def _body(number: int, random: Random, sizes: tuple[int, ...]) -> tuple[bytes, bytes, bytes]:
     """Return the header that frames a body, the body as it goes over the wire, and what it says."""
     own = b"<%d>" % number
-    content = own * (random.choice(_SIZES) // len(own))
+    content = own * (random.choice(sizes) // len(own))
     if random.random() < 0.5:
         return b"Content-Length: %d\r\n" % len(content), content, content
     step = max(1, len(content) // _STREAMED_PIECES)
@@ -89,4 +92,5 @@ def _point(random: Random, fate: Fate, head: int, body: int, answer: int) -> int
     if fate is Fate.RESETS:
         return random.choice([-1, 0, random.randrange(answer), answer - 1])
     within = [0, random.randrange(head), head, head + random.randrange(body + 1), head + body]
-    return random.choice([*within, head + body + random.randrange(answer), head + body + answer])
+    amid = [head + body + 1 + random.randrange(min(answer, place)) for place in (100, 1000, answer)]
+    return random.choice([*within, *amid, head + body + answer])
