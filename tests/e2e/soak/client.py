@@ -14,7 +14,7 @@ __all__ = ["Told", "Worker"]
 
 _LIMIT_BYTES = 2**20
 _LOST = (ConnectionError, asyncio.IncompleteReadError)
-_SECONDS = 60
+_SECONDS = 20
 
 
 @attrs.frozen(kw_only=True)

@@ -11,8 +11,6 @@ import attrs
 __all__ = ["Fate", "Plan", "number_of", "plan_for"]
 
 _SIZES = (0, 9, 9, 9, 300, 5_000, 66_000, 150_000)
-_MORE_THAN_IS_HELD = 1_000_000
-"""Where the client leaves amid so much, the gateway has to end the agent's answer; it cannot read it to its end."""
 _STREAMED_PIECES = 7
 
 
@@ -34,6 +32,7 @@ class Plan:
         head_bytes: how long the request's head is.
         point: where it breaks: the client after so many bytes of the request and, beyond them, of the answer; the agent
             after so many bytes of the answer, before it reads the body where it is negative.
+        held_bytes: so much at the end of the answer the agent holds back until it is hung up on.
         abruptly: the client resets its connection, rather than close it.
     """
 
@@ -45,6 +44,7 @@ class Plan:
     answered: bytes = attrs.field(repr=False)
     answered_body: bytes = attrs.field(repr=False)
     point: int
+    held_bytes: int
     abruptly: bool
 
 
@@ -57,29 +57,30 @@ def plan_for(number: int, prefix: bytes) -> Plan:
     """Return the plan of an exchange: five of a hundred are hung up on, five are reset."""
     random = Random(number)
     fate = random.choices([*Fate], [90, 5, 5])[0]
-    framing, body, asked_body = _body(number, random, _SIZES) if random.random() < 0.5 else (b"", b"", b"")
+    framing, body, asked_body = _body(number, random) if random.random() < 0.5 else (b"", b"", b"")
     method = b"POST" if framing else b"GET"
     head = b"%b %b/n/%d HTTP/1.1\r\nHost: x\r\nX-Number: %d\r\n%b\r\n" % (method, prefix, number, number, framing)
-    sizes = (*_SIZES, _MORE_THAN_IS_HELD) if fate is Fate.HANGS_UP else _SIZES
-    framing, answer, answered_body = _body(number, random, sizes)
-    answered = b"HTTP/1.1 200 OK\r\nX-Number: %d\r\n%b\r\n" % (number, framing) + answer
+    framing, answer, answered_body = _body(number, random)
+    answer_head = b"HTTP/1.1 200 OK\r\nX-Number: %d\r\n%b\r\n" % (number, framing)
+    point, held_bytes = _break(random, fate, (len(head), len(body), len(answer_head), len(answer)))
     return Plan(
         number=number,
         fate=fate,
         asked=head + body,
         asked_body=asked_body,
         head_bytes=len(head),
-        answered=answered,
+        answered=answer_head + answer,
         answered_body=answered_body,
-        point=_point(random, fate, len(head), len(body), len(answered)),
+        point=point,
+        held_bytes=held_bytes,
         abruptly=random.random() < 0.5,
     )
 
 
-def _body(number: int, random: Random, sizes: tuple[int, ...]) -> tuple[bytes, bytes, bytes]:
+def _body(number: int, random: Random) -> tuple[bytes, bytes, bytes]:
     """Return the header that frames a body, the body as it goes over the wire, and what it says."""
     own = b"<%d>" % number
-    content = own * (random.choice(sizes) // len(own))
+    content = own * (random.choice(_SIZES) // len(own))
     if random.random() < 0.5:
         return b"Content-Length: %d\r\n" % len(content), content, content
     step = max(1, len(content) // _STREAMED_PIECES)
@@ -88,9 +89,17 @@ def _body(number: int, random: Random, sizes: tuple[int, ...]) -> tuple[bytes, b
     return b"Transfer-Encoding: chunked\r\n", chunks + b"0\r\n\r\n", content
 
 
-def _point(random: Random, fate: Fate, head: int, body: int, answer: int) -> int:
+def _break(random: Random, fate: Fate, lengths: tuple[int, int, int, int]) -> tuple[int, int]:
+    """Return where it breaks, and what the agent holds back so that the client leaves amid the answer for certain."""
+    head, body, answer_head, answer = lengths
+    request = head + body
+    if fate is Fate.WHOLE:
+        return 0, 0
     if fate is Fate.RESETS:
-        return random.choice([-1, 0, random.randrange(answer), answer - 1])
-    within = [0, random.randrange(head), head, head + random.randrange(body + 1), head + body]
-    amid = [head + body + 1 + random.randrange(min(answer, place)) for place in (100, 1000, answer)]
-    return random.choice([*within, *amid, head + body + answer])
+        return random.choice([-1, 0, random.randrange(answer_head + answer), answer_head + answer - 1]), 0
+    if answer and random.random() < 0.4:
+        return request + random.randint(1, answer_head), random.randint(1, answer)
+    if random.random() < 0.2:
+        return request, answer_head + answer
+    within = [0, random.randrange(head), head, head + random.randrange(body + 1), request]
+    return random.choice([*within, request + 1 + random.randrange(answer_head + answer)]), 0
