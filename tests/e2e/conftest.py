@@ -62,6 +62,7 @@ def config(agent_url: str) -> dict[str, Any]:
         "plugins": {
             "api_keys": {"keys": [key]},
             "cost": {
+                "published_prices": False,  # they take their memory while a test looks at the gateway's
                 "price": [
                     {"model": "demo-1", "input_usd_per_million": 0.15, "output_usd_per_million": 0.6},
                     {"agent": "assistant", "call_usd": CALL_NANOUSD / 10**9},
