@@ -77,7 +77,6 @@ def test_nothing_leaks_and_every_pair_matches(loop: str, tmp_path: Path, caplog:
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-@pytest.mark.xfail(reason="a streamed upload's timer holds on to its exchange until first_byte_seconds are over")
 async def test_nothing_of_an_exchange_is_kept_after_its_end(tmp_path: Path) -> None:
     async with soak_agent() as agent, running_gateway(anonymous(f"http://127.0.0.1:{agent.port}"), tmp_path) as gateway:
         begun = Open.now(agent)
