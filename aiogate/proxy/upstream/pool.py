@@ -55,6 +55,8 @@ class Pool:
         ``fresh``: one that comes free will not do. Raises ``UpstreamError``, for the wait as well.
         """
         if self._is_full():
+            if self._idle:  # only who needs a fresh one comes here then
+                self._idle.pop(0).abort()
             connection = await self._wait()
             while connection is not None:
                 if connection.usable and not fresh:
