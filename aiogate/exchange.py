@@ -15,7 +15,19 @@ from multidict import CIMultiDict
 from aiogate.claims import Grant, Quota, Rate
 from aiogate.errors import Refusal
 
-__all__ = ["Agent", "Clock", "Exchange", "Key", "Outcome", "Principal", "Reply", "RequestBody", "Secret", "Usage"]
+__all__ = [
+    "Agent",
+    "Clock",
+    "Exchange",
+    "Key",
+    "Outcome",
+    "Principal",
+    "Reply",
+    "RequestBody",
+    "Secret",
+    "Usage",
+    "UsageRule",
+]
 
 T = TypeVar("T")
 
@@ -69,6 +81,23 @@ class Principal:
     attributes: Mapping[str, str] = attrs.field(factory=dict, hash=False)
 
 
+@attrs.frozen(kw_only=True)
+class UsageRule:
+    """Where an agent says what it used.
+
+    Args:
+        kind: ``recognised`` by its answers, one dialect for all of them (``openai``, ``anthropic``, ``gemini``,
+            ``ollama``, ``a2a``), ``declared`` in headers, ``pointers``, or ``estimate`` where an answer says nothing.
+        pointers: a figure's name, and the steps to it in an answer's JSON.
+    """
+
+    kind: str = "recognised"
+    pointers: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+_RECOGNISED: Final = UsageRule()
+
+
 @attrs.frozen(kw_only=True, cache_hash=True)
 class Agent:
     """A named upstream service.
@@ -101,6 +130,7 @@ class Agent:
         client_key: PEM, the key of ``client_certificate``, without a password.
         server_name: whom the agent's certificate has to name, in place of the URL's host; also sent as SNI. ``Host``
             stays the URL's.
+        usage: where it says what it used.
     """
 
     id: str
@@ -129,22 +159,28 @@ class Agent:
     priority: int = 0
     weight: int = 1
     group: str | None = None
+    usage: UsageRule = _RECOGNISED
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)  # made for every answer, and without slots in half the time
 class Usage:
     """What an agent used for one answer.
 
     ``source`` says where the figures came from: ``measured``, ``declared``, ``estimated``, ``flat`` or ``unknown``.
-    ``input_tokens`` include the cached ones, ``output_tokens`` the reasoning ones. None: not said.
+    ``input_tokens`` include the cached ones and those written to a cache (the ones kept for an hour are counted in
+    those again), ``output_tokens`` the reasoning ones, both the audio ones. None: not said.
     """
 
     source: str = "unknown"
     model: str | None = None
     input_tokens: int | None = None
     cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    input_audio_tokens: int | None = None
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
+    output_audio_tokens: int | None = None
 
 
 _UNKNOWN_USAGE: Final = Usage()

@@ -145,8 +145,8 @@ class Hooks:
 
         *Return* claims, or None. It is a plain ``def``: no I/O happens between the route and the claims.
 
-        *If you raise* the client gets 500 ``plugin_failed``. ``Refused`` refuses the agent; the next one is tried, if
-        there is one.
+        *If you raise* the client gets 500 ``plugin_failed``. ``Refused`` is no failure: it refuses the agent, nothing
+        is taken, and the next one is tried, if there is one.
 
         *Cost*: as ``pre_request``; claims that depend on principal and agent alone are best kept.
 
@@ -183,7 +183,7 @@ class Hooks:
 
         *If you raise* it is logged and the other plugins are still called.
 
-        *Cost*: none for the client, who has its answer; a gateway that stops waits for it.
+        *Cost*: none for the client, who has its answer; a gateway that stops waits for it, 10 s at most.
 
         .. versionadded:: 0.1
         """

@@ -1,5 +1,6 @@
 """Fixtures for every room: blocking calls in the loop fail a test, as a chunk that waits would fail a user."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -15,3 +16,9 @@ def no_blocking_calls() -> Iterator[BlockBuster]:
             function.can_block_in("aiogate/journal/writer.py", {"open", "append", "close"})
             function.can_block_in("aiogate/server/access_log.py", {"close"})
         yield guard
+
+
+@pytest.fixture(autouse=bool(os.environ.get("AIOGATE_TEST_PUBLIC_API")))
+def aiohttp_by_its_public_names_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Serve as with a version of aiohttp that nobody has tried yet."""
+    monkeypatch.setattr("aiogate.server.protocol.TESTED", "no version")

@@ -1,143 +1,78 @@
-"""The ``cost`` plugin: reads what each response used and prices it.
+"""The ``cost`` plugin: finds out what each response used, and prices it.
 
 For configs that name it; what it finds out stands in ``exchange.usage`` and ``exchange.cost_nanousd``::
 
     [[plugins.cost.price]]
     model = "gpt-4o-mini*"               # answers name dated models: gpt-4o-mini-2024-07-18
+    from = 2026-01-01                    # until an entry with a later date takes its place
     input_usd_per_million = 0.15
     cached_input_usd_per_million = 0.075
     output_usd_per_million = 0.60
 
     [[plugins.cost.price]]
-    agent = "support"                    # says nothing of tokens: so much a call
+    agent = "support"                    # says nothing of tokens: so much a call, so much a second
     call_usd = 0.02
+    second_usd = 0.001
 
 The most specific entry counts: agent and model, agent and the start of a model, model, the longest start of a model,
-agent. Without one the cost is unknown, never 0; so it is when tokens are priced and the response did not say any. An
-answer of 500 and above costs nothing. Knows neither budgets nor the journal.
+agent. Where there is none, models that genai-prices knows have their list price (``published_prices = false``: they do
+not). What then has no price is unpriced: usage without a cost, never 0.
+
+Figures come, in this order: from an agent's headers where its config says ``usage = "declared"``; from the answer's
+body; from a price per call or second that says nothing of tokens; from an estimate (``aiogate.usage.estimate``) where
+the agent says ``usage = "estimate"``, or where a POST got a good answer without figures and there are token prices for
+the agent by name or for the model that the answer names. Figures that cannot be true are unknown and are not replaced.
+An answer of 500 and above costs nothing. Knows neither budgets nor the journal.
 """
 
-import functools
-from collections.abc import Callable
-from decimal import Decimal
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, date, datetime
+from http import HTTPStatus
 from typing import Final
 
 import attrs
 
-from aiogate import Exchange, Observer, Usage, hookimpl
-from aiogate.usage import Price, UsageReader, cost_nanousd, reader_for
+from aiogate import Exchange, Gateway, Observer, Usage, UsageRule, hookimpl
+from aiogate.builtin.price_entry import PriceEntry, closest
+from aiogate.usage import ByteReader, Price, PublishedPrices, UsageReader, cost_nanousd, declared, reader_maker
 
 __all__ = ["Cost", "CostConfig", "PriceEntry"]
 
-# With at most 10**12 tokens of a class and this price a cost still fits the 64 bits of JSON and SQL integers.
-_MAX_USD: Final = 1000
-_NANO_DIGITS: Final = 9
 _FAILED_STATUS: Final = 500
-_KEPT_LOOKUPS: Final = 1024
+_REFUSED_STATUS: Final = 400
+_KEPT_PRICES: Final = 1024
+_QUARTER_SECONDS: Final = 900
+_RECOGNISED: Final = UsageRule()
+_WITHOUT_BODY: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED)
 
-
-def _is_money(_entry: object, _attribute: object, usd: Decimal | None) -> None:
-    if usd is None:
-        return
-    if not usd.is_finite() or not 0 <= usd <= _MAX_USD or usd.scaleb(_NANO_DIGITS) % 1:
-        msg = f"expected dollars from 0 to {_MAX_USD} with at most {_NANO_DIGITS} decimals, got {usd}"
-        raise ValueError(msg)
-
-
-def _nanousd(usd: Decimal | None) -> int | None:
-    return None if usd is None else int(usd.scaleb(_NANO_DIGITS))
-
-
-@attrs.frozen(kw_only=True)
-class PriceEntry:
-    """``[[plugins.cost.price]]``: what calls of a model, of an agent, or of both together cost.
-
-    Args:
-        model: as the agent's answer names it; with ``*`` at its end every model that starts so.
-        agent: id of an agent; without it the entry is for all agents.
-        input_usd_per_million: dollars for a million input tokens.
-        cached_input_usd_per_million: for those of them that came out of a cache; else they cost as the others do.
-        output_usd_per_million: dollars for a million output tokens.
-        call_usd: dollars for each call that the agent answers, on top of the tokens.
-    """
-
-    model: str | None = None
-    agent: str | None = None
-    input_usd_per_million: Decimal | None = attrs.field(default=None, validator=_is_money)
-    cached_input_usd_per_million: Decimal | None = attrs.field(default=None, validator=_is_money)
-    output_usd_per_million: Decimal | None = attrs.field(default=None, validator=_is_money)
-    call_usd: Decimal | None = attrs.field(default=None, validator=_is_money)
-
-    def __attrs_post_init__(self) -> None:
-        """Refuse an entry that applies to nothing or leaves open what something costs."""
-        msg = self._mistake()
-        if msg is not None:
-            raise ValueError(msg)
-
-    def _mistake(self) -> str | None:
-        if not self.model and not self.agent:
-            return "expected a model, an agent or both"
-        if self.model and "*" in self.model[:-1]:
-            return f"model: expected '*' at the end if anywhere, got {self.model!r}"
-        if (self.input_usd_per_million is None) != (self.output_usd_per_million is None):
-            return "input_usd_per_million and output_usd_per_million go together; write 0 for what is free"
-        if self.input_usd_per_million is None and self.cached_input_usd_per_million is not None:
-            return "cached_input_usd_per_million needs input_usd_per_million"
-        if self.input_usd_per_million is None and self.call_usd is None:
-            return "expected prices of tokens, call_usd or both"
-        return None
-
-    def specificity(self, agent_id: str | None, model: str) -> tuple[bool, bool, bool, int] | None:
-        """Return how closely the entry fits, the greater the closer; None when it does not."""
-        if self.agent and self.agent != agent_id:
-            return None
-        if not self.model:
-            return False, True, False, 0
-        start = self.model.removesuffix("*")
-        exact = start == self.model
-        if model != start and (exact or not model.startswith(start)):
-            return None
-        return True, bool(self.agent), exact, len(start)
-
-    def price(self) -> Price:
-        """Return the price in nano-dollars."""
-        return Price(
-            input_nanousd_per_million=_nanousd(self.input_usd_per_million),
-            cached_input_nanousd_per_million=_nanousd(self.cached_input_usd_per_million),
-            output_nanousd_per_million=_nanousd(self.output_usd_per_million),
-            per_call_nanousd=_nanousd(self.call_usd) or 0,
-        )
+_PriceKey = tuple[str | None, str, float]
+"""Agent, model, and the quarter of an hour, at whose borders any price may change."""
 
 
 @attrs.frozen(kw_only=True)
 class CostConfig:
-    """``[plugins.cost]``: the prices, in any order."""
+    """``[plugins.cost]``: the prices, in any order.
+
+    Args:
+        price: the entries.
+        published_prices: take list prices for models that no entry is for; costs 30 MB of memory.
+    """
 
     price: tuple[PriceEntry, ...] = attrs.field(default=())
+    published_prices: bool = True
 
     @price.validator
     def _names_each_once(self, _attribute: object, entries: tuple[PriceEntry, ...]) -> None:
         seen = set()
         for entry in entries:
-            names = (entry.agent, entry.model)
+            names = (entry.agent, entry.model, entry.from_)
             if names in seen:
-                msg = f"two entries for agent {entry.agent!r} and model {entry.model!r}"
+                since = f" from {entry.from_}" if entry.from_ else ""
+                msg = f"two entries for agent {entry.agent!r} and model {entry.model!r}{since}"
                 raise ValueError(msg)
             seen.add(names)
-
-
-@attrs.frozen
-class _Meter:
-    """Observes one response and settles its usage at the end."""
-
-    _feed: Callable[[bytes], None]
-    _settle: Callable[[], None]
-
-    def __call__(self, chunk: bytes) -> None:
-        if chunk:
-            self._feed(chunk)
-        else:
-            self._settle()
 
 
 class Cost:
@@ -148,35 +83,126 @@ class Cost:
     def __init__(self, config: CostConfig) -> None:
         """Keep the prices."""
         self._entries = config.price
-        self._price = functools.lru_cache(maxsize=_KEPT_LOOKUPS)(self._closest_price)
+        self._published = PublishedPrices() if config.published_prices else None
+        self._prices = dict[_PriceKey, Price | None]()
+
+    @hookimpl
+    def lifespan(self, gateway: Gateway) -> AbstractAsyncContextManager[object] | None:
+        """Load the list prices beside the loop, which need not wait for them."""
+        del gateway
+        return None if self._published is None else _in_a_thread(self._published.load)
 
     @hookimpl
     def response_started(self, exchange: Exchange) -> Observer | None:
         """Observe a response that can say what it used; settle any other at once."""
-        if exchange.status >= _FAILED_STATUS:
+        status, agent = exchange.status, exchange.agent
+        if status >= _FAILED_STATUS:
             return None
-        reader = reader_for(exchange.content_type, exchange.content_encoding, exchange.status)
+        rule = _RECOGNISED if agent is None else agent.usage
+        if rule.kind == "declared" and (told := declared(exchange.response_headers)) is not None:
+            reader: UsageReader | None = self._declared(exchange, *told)
+        else:
+            make = reader_maker(exchange.content_type, exchange.content_encoding, status, rule.kind, rule.pointers)
+            reader = self._mute(exchange) if make is None else make()
         if reader is None:
-            self._settle(exchange, Usage())
             return None
-        return self._meter(exchange, reader)
+        reads, feed, settle = reader, reader.feed, self._settle
 
-    def _meter(self, exchange: Exchange, reader: UsageReader) -> Observer:
-        return _Meter(reader.feed, lambda: self._settle(exchange, reader.result()))
+        def observe(chunk: bytes) -> None:
+            if chunk:
+                feed(chunk)
+            else:
+                settle(exchange, reads)
 
-    def _settle(self, exchange: Exchange, measured: Usage) -> None:
+        return observe
+
+    def _declared(self, exchange: Exchange, usage: Usage, nanousd: int | None) -> UsageReader | None:
+        """Write down what the agent's headers have said; return what settles the rest at the end, if there is any."""
+        exchange.usage, exchange.cost_nanousd = usage, nanousd
+        return ByteReader(usage) if nanousd is None and usage.source != "unknown" else None
+
+    def _mute(self, exchange: Exchange) -> UsageReader | None:
+        """Settle a response that no dialect speaks; return what does so at its end where that has to be waited for."""
+        price = self._price(exchange, exchange.usage.model)
+        if self._token_price(exchange, None) or (price is not None and price.per_second_nanousd):
+            return ByteReader()
+        self._settle(exchange, ByteReader())
+        return None
+
+    def _settle(self, exchange: Exchange, reader: UsageReader) -> None:
         """Write usage and cost down; what another plugin knows of the usage is kept where nothing was measured."""
+        measured = reader.result()
         if measured.source != "unknown":
             exchange.usage = measured
-        price = self._price(exchange.agent.id if exchange.agent else None, exchange.usage.model or "")
-        if price is None:
-            return
-        if exchange.usage.source == "unknown":
-            if not price.per_call_only:
-                return
-            exchange.usage = Usage(source="flat")
-        exchange.cost_nanousd = cost_nanousd(exchange.usage, price)
+        usage, agent = exchange.usage, exchange.agent
+        key = (None if agent is None else agent.id, usage.model or "", exchange.started_wall // _QUARTER_SECONDS)
+        price = self._prices[key] if key in self._prices else self._look_up(key)
+        if usage.source == "unknown":
+            self._settle_unsaid(exchange, reader, price)
+        elif price is not None and (price.output_is_priced or not usage.output_tokens):
+            exchange.cost_nanousd = cost_nanousd(usage, price, _seconds(exchange) if price.per_second_nanousd else 0.0)
 
-    def _closest_price(self, agent_id: str | None, model: str) -> Price | None:
-        fits = [(fit, entry) for entry in self._entries if (fit := entry.specificity(agent_id, model)) is not None]
-        return max(fits, key=lambda candidate: candidate[0])[1].price() if fits else None
+    def _settle_unsaid(self, exchange: Exchange, reader: UsageReader, price: Price | None) -> None:
+        """Settle a response without figures: by the call, by an estimate, or not at all."""
+        if price is not None and price.per_call_only:
+            exchange.usage = Usage(source="flat")
+            exchange.cost_nanousd = cost_nanousd(exchange.usage, price, _seconds(exchange))
+        elif not reader.absurd and exchange.status < _REFUSED_STATUS and exchange.status not in _WITHOUT_BODY:
+            self._estimate(exchange, reader)
+
+    def _estimate(self, exchange: Exchange, reader: UsageReader) -> None:
+        price = self._token_price(exchange, reader.model()) if exchange.method == "POST" else None
+        asked_for = exchange.agent is not None and exchange.agent.usage.kind == "estimate"
+        if price is None and not asked_for:
+            return
+        exchange.usage = reader.estimate(exchange.bytes_in or exchange.content_length or 0)
+        if price is not None:
+            exchange.cost_nanousd = cost_nanousd(exchange.usage, price, _seconds(exchange))
+
+    def _token_price(self, exchange: Exchange, model: str | None) -> Price | None:
+        """Return what tokens cost where none were said: of the model that was named, else of the agent by its name."""
+        price: Price | None = None
+        if model:
+            price = self._price(exchange, model)
+        elif exchange.agent is not None:
+            agent_id = exchange.agent.id
+            own = tuple(entry for entry in self._entries if entry.agent == agent_id)
+            entry = closest(own, agent_id, "", _day(exchange.started_wall)) if own else None
+            price = None if entry is None else entry.price()
+        return None if price is None or price.per_call_only else price
+
+    def _price(self, exchange: Exchange, model: str | None) -> Price | None:
+        agent_id = None if exchange.agent is None else exchange.agent.id
+        return self._look_up((agent_id, model or "", exchange.started_wall // _QUARTER_SECONDS))
+
+    def _look_up(self, key: _PriceKey) -> Price | None:
+        """Return a price, kept from the first time on; in another quarter of an hour it is looked up again."""
+        if key in self._prices:
+            return self._prices[key]
+        agent_id, model, quarter = key
+        wall = quarter * _QUARTER_SECONDS
+        entry = closest(self._entries, agent_id, model, _day(wall))
+        price = None if entry is None else entry.price()
+        if entry is None and model and self._published is not None:
+            price = self._published.price(model, wall)
+        if len(self._prices) >= _KEPT_PRICES:
+            self._prices.clear()
+        self._prices[key] = price
+        return price
+
+
+def _day(wall: float) -> date:
+    return datetime.fromtimestamp(wall, UTC).date()
+
+
+def _seconds(exchange: Exchange) -> float:
+    """Return how long the agent has been at it."""
+    begun = exchange.started if exchange.forwarded is None else exchange.forwarded
+    return max(0.0, exchange.clock.monotonic() - begun)
+
+
+@asynccontextmanager
+async def _in_a_thread(load: Callable[[], None]) -> AsyncIterator[None]:
+    loading = asyncio.get_running_loop().run_in_executor(None, load)
+    yield
+    await loading

@@ -23,6 +23,7 @@ PATH_CHARACTERS: Final = 256
 
 _FROM_OUTSIDE_CHARACTERS: Final = {"trace_id": 32, "method": 16, "client": 48}
 _MODEL_CHARACTERS: Final = 64
+_DISPENSABLE: Final = ("output_audio_tokens", "input_audio_tokens", "cache_write_1h_tokens", "cache_write_tokens")
 _NAME_BYTES: Final = 26
 _INT64_MAX: Final = 2**63 - 1
 _DETAIL_CHARACTERS: Final = 160
@@ -36,7 +37,7 @@ def encode(exchange: Exchange) -> bytes:
     """Return the record of an ended exchange: one line of JSON that ends in a line feed.
 
     The detail gives way first when a record would pass ``RECORD_BYTES``, and then the path; then names become their
-    digests, so that two callers stay two.
+    digests, so that two callers stay two; then the rarest classes of tokens are left out.
     """
     facts = _facts(exchange)
     try:
@@ -57,7 +58,7 @@ def _second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
-def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901 - what is null is left out
+def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912 - what is null is left out
     principal, agent, refused = exchange.principal, exchange.agent, exchange.refusal
     started, ended, first_byte = exchange.started, exchange.ended, exchange.first_byte
     if ended is None:
@@ -100,6 +101,8 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901 - what is null i
     if exchange.client_address:
         facts["client"] = exchange.client_address
     facts["generation"] = exchange.generation
+    if exchange.cost_nanousd is None and exchange.usage.source != "unknown":
+        facts["unpriced"] = True  # a usage that nobody has a price for is not the same as none
     return facts
 
 
@@ -125,10 +128,18 @@ def _usage(usage: Usage) -> dict[str, Any]:
         facts["input_tokens"] = usage.input_tokens
     if usage.cached_input_tokens is not None:
         facts["cached_input_tokens"] = usage.cached_input_tokens
+    if usage.cache_write_tokens is not None:
+        facts["cache_write_tokens"] = usage.cache_write_tokens
+    if usage.cache_write_1h_tokens is not None:
+        facts["cache_write_1h_tokens"] = usage.cache_write_1h_tokens
+    if usage.input_audio_tokens is not None:
+        facts["input_audio_tokens"] = usage.input_audio_tokens
     if usage.output_tokens is not None:
         facts["output_tokens"] = usage.output_tokens
     if usage.reasoning_tokens is not None:
         facts["reasoning_tokens"] = usage.reasoning_tokens
+    if usage.output_audio_tokens is not None:
+        facts["output_audio_tokens"] = usage.output_audio_tokens
     return facts
 
 
@@ -166,6 +177,10 @@ def _fitted(facts: Mapping[str, Any]) -> bytes:
         if "shadow" in tame:
             tame["shadow"] = ["…"]
         line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
+    for name in _DISPENSABLE:  # the cost has been reckoned with them
+        if len(line) > RECORD_BYTES and name in tame["usage"]:
+            del tame["usage"][name]
+            line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     return line
 
 

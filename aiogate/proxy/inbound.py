@@ -67,7 +67,8 @@ class Inbound:
         self.target = target
         self.headers = headers
         self.is_old = is_old
-        self.keep_alive = keep_alive
+        # aiohttp 3.14 takes the last trailer of a chunked body for a header of the request behind it
+        self.keep_alive = keep_alive and not (has_body and "Content-Length" not in headers)
         self.has_body = has_body
         self.content = content
         self.transport = transport

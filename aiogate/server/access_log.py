@@ -21,6 +21,8 @@ WAITING_LINES: Final = 10_000
 """So many lines may wait for the reader of stdout; more are dropped."""
 
 _PERIOD_SECONDS: Final = 0.1
+_BATCH_LINES: Final = 64
+"""So many lines wake the thread at once: more of them would push what the loop works with out of the caches."""
 _FAREWELL_SECONDS: Final = 2.0
 _LOG: Final = logging.getLogger("aiogate.access_log")
 
@@ -41,6 +43,7 @@ class AccessLog:
     _dropped: int = attrs.field(default=0, init=False)
     _noted: int = attrs.field(default=0, init=False)
     _closing: threading.Event = attrs.field(factory=threading.Event, init=False)
+    _awake: threading.Event = attrs.field(factory=threading.Event, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
 
     @_silent.default
@@ -51,10 +54,13 @@ class AccessLog:
         """Take a line that ends in a line feed; never blocks."""
         if self._silent:
             return
-        if len(self._waiting) >= WAITING_LINES:
+        count = len(self._waiting)
+        if count >= WAITING_LINES:
             self._dropped += 1
             return
         self._waiting.append(line)
+        if count == _BATCH_LINES:
+            self._awake.set()
         if self._thread is None:
             self._start()
 
@@ -62,6 +68,7 @@ class AccessLog:
         """Write what waits, unless nobody reads it, and take no more lines."""
         self._silent = True
         self._closing.set()
+        self._awake.set()
         if self._thread is not None:
             self._thread.join(_FAREWELL_SECONDS)
 
@@ -72,7 +79,9 @@ class AccessLog:
     def _run(self) -> None:
         try:
             printer = self._printer()
-            while not self._closing.wait(_PERIOD_SECONDS):
+            while not self._closing.is_set():
+                self._awake.wait(_PERIOD_SECONDS)
+                self._awake.clear()
                 printer.print(self._batch())
             printer.print(self._batch())
         except (OSError, ValueError) as error:  # ValueError: the stream was closed on this side

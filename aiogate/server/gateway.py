@@ -39,6 +39,8 @@ _log: Final = logging.getLogger(__name__)
 _HEAD_BYTES: Final = 16384
 _LINGER_SECONDS: Final = 2.0
 _CUT_SECONDS: Final = 2.0
+_TASKS_SECONDS: Final = 10.0
+"""How long a plugin's ``post_response`` may hold a gateway that stops."""
 
 
 @attrs.define(eq=False)
@@ -136,12 +138,13 @@ class Gateway:
                 await house.emptied(grace)
             house.cut()
             await house.emptied(_CUT_SECONDS)
-            await house.tasks.join()
+            await house.tasks.join(_TASKS_SECONDS)
         for runner in reversed(self._runners):
             await runner.cleanup()
         self._runners.clear()
         if house is not None:
-            await house.tasks.join()  # what a kept-alive connection began meanwhile ends before the plugins leave
+            # what a kept-alive connection began meanwhile ends before the plugins leave
+            await house.tasks.join(_TASKS_SECONDS)
         await self._plugins.aclose()
         await self._rooms.aclose()
 

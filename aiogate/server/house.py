@@ -33,10 +33,13 @@ class Tasks:
         self._running.add(task)
         task.add_done_callback(self._done)
 
-    async def join(self) -> None:
-        """Wait until nothing runs any more."""
+    async def join(self, seconds: float | None = None) -> None:
+        """Wait until nothing runs any more; what still does after ``seconds`` is cancelled, and said so in the log."""
         while self._running:
-            await asyncio.wait(self._running)
+            _, late = await asyncio.wait(self._running, timeout=seconds)
+            for task in late:
+                _log.error("a background task does not end and is cancelled: %s", task.get_coro())
+                task.cancel()
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

@@ -218,9 +218,9 @@ class Walk:
         if exchange.outcome is not None:
             return
         exchange.outcome = outcome
+        exchange.bytes_in += self.body.received
         if self._observe is not None:
             self._observe(b"")
-        exchange.bytes_in += self.body.received
         exchange.ended = house.clock.monotonic()
         if exchange.grant is not None:
             try:

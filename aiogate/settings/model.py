@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from aiogate.claims import Rate
-from aiogate.exchange import Agent, Secret
+from aiogate.exchange import Agent, Secret, UsageRule
 from aiogate.settings.checks import (
     are_capabilities,
     are_headers,
@@ -37,6 +37,9 @@ __all__ = [
     "Size",
     "StateSettings",
 ]
+
+
+_RECOGNISED = UsageRule()
 
 
 @attrs.frozen
@@ -121,6 +124,7 @@ class AgentSettings:
     """``[agents.<id>]``: a named upstream service, as the config writes it. See ``aiogate.Agent``.
 
     ``required_role`` is the one role that lets a principal in; of ``required_roles``, in its place, any one does.
+    ``usage`` is a word (``"declared"``) or a table of JSON pointers (``{ input_tokens = "/meta/usage/in" }``).
     """
 
     url: str = attrs.field(validator=is_upstream_url)
@@ -149,6 +153,7 @@ class AgentSettings:
     priority: int = 0
     weight: int = attrs.field(default=1, validator=at_least(0))
     group: str | None = None
+    usage: UsageRule = _RECOGNISED
 
     @required_roles.validator
     def _are_given_once(self, _attribute: object, roles: frozenset[str] | None) -> None:

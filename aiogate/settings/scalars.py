@@ -7,15 +7,17 @@ tables and arrays.
 import math
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Final, get_args
 
 from aiogate.claims import Rate
+from aiogate.exchange import UsageRule
 from aiogate.settings.faults import fail, refuse
 from aiogate.settings.interpolate import Interpolated
 from aiogate.settings.model import Address, Size
+from aiogate.settings.usage_rule import usage_rule
 
 __all__ = ["SCALARS", "one_of"]
 
@@ -66,6 +68,12 @@ def _moment(value: object, _: object) -> datetime:
     return value
 
 
+def _day(value: object, _: object) -> date:
+    if not isinstance(value, date) or isinstance(value, datetime):
+        refuse("a date such as 2027-01-31", value)
+    return value
+
+
 def _size(value: object, _: object) -> Size:
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     size = int(match["number"]) * _UNITS[match["unit"]] if match else value
@@ -109,7 +117,9 @@ SCALARS: Final[dict[type, Hook]] = {
     float: _float,
     Decimal: _decimal,
     datetime: _moment,
+    date: _day,
     Size: _size,
     Address: _address,
     Rate: _rate,
+    UsageRule: usage_rule,
 }

@@ -5,15 +5,17 @@ Knows nothing of TOML or JSON; both can write what it returns, except that JSON 
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
-from aiogate.exchange import Secret
+from aiogate.exchange import Secret, UsageRule
 from aiogate.settings.model import Settings
+from aiogate.settings.structure import key_of
+from aiogate.settings.usage_rule import written
 
 __all__ = ["in_force"]
 
@@ -43,8 +45,10 @@ def _agent(agent: object, folder: Path) -> dict[str, Any]:
 
 
 def _plain(value: Any, folder: Path) -> Any:  # noqa: ANN401 - a fact and what a config writes for it
+    if isinstance(value, UsageRule):
+        return written(value)
     if attrs.has(type(value)) and _is_section(value):
-        fields = {field.alias: getattr(value, field.name) for field in attrs.fields(type(value)) if field.init}
+        fields = {key_of(field): getattr(value, field.name) for field in attrs.fields(type(value)) if field.init}
         return _table(fields, folder)
     if isinstance(value, Mapping):
         return _table(value, folder)
@@ -66,7 +70,7 @@ def _scalar(value: object, folder: Path) -> object:
     match value:
         case Secret():
             return _HIDDEN
-        case bool() | float() | Decimal() | datetime():
+        case bool() | float() | Decimal() | date():
             return value
         case int():
             return int(value)  # a Size is written as a number

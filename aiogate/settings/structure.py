@@ -19,7 +19,7 @@ from aiogate.settings.faults import Fault, Faults, MismatchError, dotted, fail, 
 from aiogate.settings.interpolate import Interpolated
 from aiogate.settings.scalars import SCALARS, one_of
 
-__all__ = ["Structurer"]
+__all__ = ["Structurer", "key_of"]
 
 T = TypeVar("T")
 _ONE_OR_SEVERAL: Final = str | tuple[str, ...]
@@ -114,7 +114,7 @@ class Structurer:
         """Build a class from a table; the validators of all fields run, where its constructor stops at the first."""
         if not isinstance(value, dict):
             refuse_kind("a table", value)
-        fields = {field.alias: field for field in attrs.fields(attrs.resolve_types(cls)) if field.init}
+        fields = {key_of(field): field for field in attrs.fields(attrs.resolve_types(cls)) if field.init}
         faults, found, draft = Faults(), dict[str, Any](), object.__new__(cls)
         for name in value:
             if name not in fields:
@@ -123,7 +123,7 @@ class Structurer:
             with faults.at(name):
                 self._fill(draft, field, value, found)
         for name, field in fields.items():
-            if name in found and field.validator is not None:
+            if field.alias in found and field.validator is not None:
                 with faults.at(name), self._foreign(name, value.get(name)), suppress(AttributeError):
                     # AttributeError: it looks at a field that has a fault already; else the constructor asks it again
                     field.validator(draft, field, getattr(draft, field.name))
@@ -135,14 +135,15 @@ class Structurer:
 
     def _fill(self, draft: object, field: Any, table: dict[str, Any], found: dict[str, Any]) -> None:  # noqa: ANN401
         """Give the draft its value of a field, and ``found`` what the constructor has to be told."""
-        if field.alias in table:
-            found[field.alias] = self._converter.structure(table[field.alias], field.type)
+        name = key_of(field)
+        if name in table:
+            found[field.alias] = self._converter.structure(table[name], field.type)
         elif field.default is attrs.NOTHING:
             fail("is required")
         elif isinstance(field.default, Path):
             found[field.alias] = self._folder / field.default
         convert = field.converter if callable(field.converter) else _same
-        with self._foreign(field.alias, table.get(field.alias)):
+        with self._foreign(name, table.get(name)):
             if field.alias in found:
                 object.__setattr__(draft, field.name, convert(found[field.alias]))
             elif not hasattr(field.default, "factory"):
@@ -163,6 +164,12 @@ class Structurer:
             return error.faults
         message = str(error.args[0]) if error.args else type(error).__name__
         return (Fault((), self.hide(message, value)),)
+
+
+def key_of(field: Any) -> str:  # noqa: ANN401 - an attrs.Attribute of any type
+    """Return how a config writes the name of a field: ``from_`` as ``from``, which is no name in Python."""
+    alias: str = field.alias
+    return alias.removesuffix("_")
 
 
 def _placed(faults: tuple[Fault, ...], fields: Mapping[str, object]) -> list[Fault]:

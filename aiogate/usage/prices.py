@@ -12,51 +12,106 @@ from aiogate.exchange import Usage
 __all__ = ["Price", "cost_nanousd"]
 
 _MILLION: Final = 1_000_000
+_NANOSECONDS: Final = 10**9
+
+Rates = tuple[int, int, int, int, int, int, int, int]
 
 
 @attrs.frozen(kw_only=True)
 class Price:
-    """What one call and a million tokens of each class cost, in nano-dollars.
+    """What one call, one second and a million tokens of each class cost, in nano-dollars.
 
     Args:
         input_nanousd_per_million: None as well as ``output``: tokens are not charged, the price is per call.
         cached_input_nanousd_per_million: None: cached input costs what other input costs.
+        cache_write_nanousd_per_million: None: what is written to a cache costs what other input costs.
+        cache_write_1h_nanousd_per_million: for what is kept an hour; None: what other writes cost.
+        input_audio_nanousd_per_million: None: audio costs what other input costs.
         output_nanousd_per_million: None: output is not charged.
         reasoning_nanousd_per_million: None: reasoning costs what other output costs.
+        output_audio_nanousd_per_million: None: audio costs what other output costs.
         per_call_nanousd: on top of the tokens.
+        per_second_nanousd: likewise, for as long as the agent was at it.
+        tiers: numbers of input tokens, rising, each with the price of an exchange that has more.
     """
 
     input_nanousd_per_million: int | None = None
     cached_input_nanousd_per_million: int | None = None
+    cache_write_nanousd_per_million: int | None = None
+    cache_write_1h_nanousd_per_million: int | None = None
+    input_audio_nanousd_per_million: int | None = None
     output_nanousd_per_million: int | None = None
     reasoning_nanousd_per_million: int | None = None
+    output_audio_nanousd_per_million: int | None = None
     per_call_nanousd: int = 0
+    per_second_nanousd: int = 0
+    tiers: "tuple[tuple[int, Price], ...]" = ()
+    per_call_only: bool = attrs.field(init=False)
+    """Whether the tokens do not matter."""
+    output_is_priced: bool = attrs.field(init=False)
+    """Whether it is known what output costs, be it nothing; list prices of some models leave it open."""
+    rates: Rates = attrs.field(init=False, repr=False)
+    """The eight prices of tokens with nothing left open, in the order of the fields."""
 
-    @property
-    def per_call_only(self) -> bool:
-        """Whether a call costs the same whatever it used."""
+    @per_call_only.default
+    def _says_nothing_of_tokens(self) -> bool:
         return self.input_nanousd_per_million is None and self.output_nanousd_per_million is None
 
+    @output_is_priced.default
+    def _leaves_no_output_open(self) -> bool:
+        return self.per_call_only or self.output_nanousd_per_million is not None
 
-def cost_nanousd(usage: Usage, price: Price) -> int:
-    """Return what ``usage`` costs, rounded half up once at the end; tokens that were not said count as none."""
-    tokens = _part_cost(
-        usage.input_tokens,
-        price.input_nanousd_per_million,
-        usage.cached_input_tokens,
-        price.cached_input_nanousd_per_million,
-    ) + _part_cost(
-        usage.output_tokens,
-        price.output_nanousd_per_million,
-        usage.reasoning_tokens,
-        price.reasoning_nanousd_per_million,
+    @rates.default
+    def _filled_in(self) -> Rates:
+        fresh, answer = self.input_nanousd_per_million or 0, self.output_nanousd_per_million or 0
+        write = _or(self.cache_write_nanousd_per_million, fresh)
+        return (
+            fresh,
+            _or(self.cached_input_nanousd_per_million, fresh),
+            write,
+            _or(self.cache_write_1h_nanousd_per_million, write),
+            _or(self.input_audio_nanousd_per_million, fresh),
+            answer,
+            _or(self.reasoning_nanousd_per_million, answer),
+            _or(self.output_audio_nanousd_per_million, answer),
+        )
+
+
+def cost_nanousd(usage: Usage, price: Price, seconds: float = 0.0) -> int:
+    """Return what ``usage`` costs, rounded half up once at the end; tokens that were not said count as none.
+
+    A token counts in one class only: cached before written before audio before fresh, reasoning before audio before
+    other output.
+    """
+    fresh, answer = usage.input_tokens or 0, usage.output_tokens or 0
+    for start, dearer in price.tiers:
+        if fresh > start:
+            price = dearer
+    per_fresh, per_cached, per_write, per_hour, per_audio, per_answer, per_reasoning, per_speech = price.rates
+    cached, write, hour = (
+        usage.cached_input_tokens or 0,
+        usage.cache_write_tokens or 0,
+        usage.cache_write_1h_tokens or 0,
     )
-    return (tokens + _MILLION // 2) // _MILLION + price.per_call_nanousd
+    reasoning, audio, speech = (
+        usage.reasoning_tokens or 0,
+        usage.input_audio_tokens or 0,
+        usage.output_audio_tokens or 0,
+    )
+    millionths = cached * per_cached + (write - hour) * per_write + hour * per_hour + reasoning * per_reasoning
+    fresh -= cached + write
+    if fresh > 0:
+        audio = min(fresh, audio)
+        millionths += audio * per_audio + (fresh - audio) * per_fresh
+    answer -= reasoning
+    if answer > 0:
+        speech = min(answer, speech)
+        millionths += speech * per_speech + (answer - speech) * per_answer
+    total = (millionths + _MILLION // 2) // _MILLION + price.per_call_nanousd
+    if price.per_second_nanousd:
+        total += (round(seconds * _NANOSECONDS) * price.per_second_nanousd + _NANOSECONDS // 2) // _NANOSECONDS
+    return total
 
 
-def _part_cost(whole_tokens: int | None, rate: int | None, part_tokens: int | None, part_rate: int | None) -> int:
-    """Return a million times the cost of tokens of which a part may have its own rate."""
-    whole, part = whole_tokens or 0, part_tokens or 0
-    ordinary = rate or 0
-    special = ordinary if part_rate is None else part_rate
-    return max(0, whole - part) * ordinary + part * special
+def _or(rate: int | None, otherwise: int) -> int:
+    return otherwise if rate is None else rate

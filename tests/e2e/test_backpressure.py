@@ -17,7 +17,7 @@ PIECE = bytes(range(256)) * 256
 PIECES = 1024
 """64 MiB together."""
 DIGEST = hashlib.sha256(PIECE * PIECES).hexdigest()
-MOST_IN_BETWEEN = 16 * 2**20
+MOST_IN_BETWEEN = 32 * 2**20
 """What the buffers of four sockets on loopback take, and some of the gateway's own; the rest stays with the writer."""
 MOST_MORE_MEMORY = 16 * 2**20
 HELD_SECONDS = 0.5

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import gc
 import logging
 import os
 import re
@@ -19,6 +20,7 @@ import pytest
 import uvloop
 from yarl import URL
 
+from aiogate import Exchange
 from aiogate.testing import RunningGateway, running_gateway
 from tests.configs import anonymous
 from tests.e2e.soak.agent import SoakAgent, soak_agent
@@ -36,16 +38,36 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 @attrs.frozen(kw_only=True)
 class Open:
-    """What is open in this process: file descriptors, and tasks but the agent's, which has one for each connection."""
+    """What is open in this process.
+
+    Args:
+        descriptors: but those of the two ends of a connection that the agent knows of, which may be idle.
+        tasks: but the agent's, which has one for each connection.
+        unread_bytes: of the agent, on connections that somebody has forgotten.
+        held: answers of which the agent holds the rest back, though its client has left.
+    """
 
     descriptors: int
     tasks: int
+    unread_bytes: int
+    held: int
 
     @classmethod
     def now(cls, agent: SoakAgent) -> "Open":
-        """Count; the two ends of a connection that the gateway keeps idle are no leak while the agent knows of it."""
-        tasks = len(asyncio.all_tasks() - agent.open)
-        return cls(descriptors=len([*Path("/proc/self/fd").iterdir()]) - 2 * len(agent.open), tasks=tasks)
+        return cls(
+            descriptors=len([*Path("/proc/self/fd").iterdir()]) - 2 * len(agent.open),
+            tasks=len(asyncio.all_tasks() - agent.open),
+            unread_bytes=unread_bytes(agent.port),
+            held=agent.holding,
+        )
+
+
+def unread_bytes(port: int) -> int:
+    """Return how many bytes wait in the kernel to be read by those who are connected to a port."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(
+        int(queues.partition(":")[2], 16) for _, _, remote, _, queues, *_ in rows if remote.endswith(f":{port:04X}")
+    )
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -55,26 +77,36 @@ def test_nothing_leaks_and_every_pair_matches(loop: str, tmp_path: Path, caplog:
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
+@pytest.mark.xfail(reason="a streamed upload's timer holds on to its exchange until first_byte_seconds are over")
+async def test_nothing_of_an_exchange_is_kept_after_its_end(tmp_path: Path) -> None:
+    async with soak_agent() as agent, running_gateway(anonymous(f"http://127.0.0.1:{agent.port}"), tmp_path) as gateway:
+        begun = Open.now(agent)
+        await exchanges(gateway, 600)
+        await settled(gateway, agent, begun)
+        gc.collect()
+        assert sum(isinstance(kept, Exchange) for kept in gc.get_objects()) == 0
+
+
 async def soak(path: Path) -> None:
     async with soak_agent() as agent:
         before = Open.now(agent)
         config: dict[str, Any] = {**anonymous(f"http://127.0.0.1:{agent.port}"), "journal": {"fsync": "never"}}
         async with running_gateway(config, path) as gateway:
             begun = Open.now(agent)
-            told = await exchanges(gateway)
+            told = await exchanges(gateway, COUNT)
             await settled(gateway, agent, begun)
             assert len(agent.open) <= 2 * WORKERS
         await all_closed(agent)
         assert Open.now(agent) == before
     assert agent.wrong == []
-    assert [wrong for exchange in told if (wrong := exchange.wrong())] == []
+    assert [exchange for exchange in told if exchange.wrong] == []
     check_records(gateway, told, agent)
 
 
-async def exchanges(gateway: RunningGateway) -> list[Told]:
-    """Make them all, over as many connections at once as there are workers."""
+async def exchanges(gateway: RunningGateway, count: int) -> list[Told]:
+    """Make so many, over as many connections at once as there are workers."""
     told: list[Told] = []
-    numbers = iter(range(COUNT))
+    numbers = iter(range(count))
     port = URL(gateway.url).port
     assert port is not None
     begun = time.monotonic()
@@ -111,22 +143,21 @@ def check_records(gateway: RunningGateway, told: list[Told], agent: SoakAgent) -
         assert number not in records, f"two records: {record}, {records[number]}"
         records[number] = record
     for exchange in told:
-        check_record(records.pop(exchange.plan.number, None), exchange, agent)
+        check_record(records.pop(exchange.number, None), exchange, agent)
     assert records == {}
 
 
 def check_record(record: dict[str, Any] | None, exchange: Told, agent: SoakAgent) -> None:
-    number, fate = exchange.plan.number, exchange.plan.fate
     if record is None:  # a client that left at once may have left before the gateway had read its request
-        assert fate is Fate.HANGS_UP, exchange
+        assert exchange.fate is Fate.HANGS_UP, exchange
         assert not exchange.heard, exchange
-        assert not agent.seen[number], exchange
+        assert not agent.seen[exchange.number], exchange
         return
     assert exchange.sent_head, record
-    if exchange.answer is not None:
+    if exchange.status:
         assert record["request_id"] == exchange.request_id
         assert record["status"] == exchange.status
-    assert record["outcome"] in OUTCOMES[fate], (record, exchange)
+    assert record["outcome"] in OUTCOMES[exchange.fate], (record, exchange)
 
 
 OUTCOMES = {
@@ -138,7 +169,7 @@ OUTCOMES = {
 
 def report(told: list[Told], seconds: float) -> None:
     """Say what has been; pytest shows it with ``-s`` and when the test fails."""
-    fates = {fate.value: sum(exchange.plan.fate is fate for exchange in told) for fate in Fate}
+    fates = {fate.value: sum(exchange.fate is fate for exchange in told) for fate in Fate}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     said = f"{len(told)} exchanges in {seconds:.1f} s ({len(told) / seconds:.0f}/s), {fates}, peak RSS {peak} MiB\n"
     sys.stderr.write(re.sub(r"[{}']", "", said))

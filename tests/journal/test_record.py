@@ -36,8 +36,12 @@ def test_a_record_is_one_line_with_its_members_in_order() -> None:
             model="m-1",
             input_tokens=12,
             cached_input_tokens=4,
+            cache_write_tokens=3,
+            cache_write_1h_tokens=2,
+            input_audio_tokens=1,
             output_tokens=34,
             reasoning_tokens=5,
+            output_audio_tokens=6,
         ),
         cost_nanousd=400_000,
         bytes_in=10,
@@ -55,7 +59,8 @@ def test_a_record_is_one_line_with_its_members_in_order() -> None:
         b'"agent":"support","method":"POST","path":"/agents/support/chat","status":200,"outcome":"completed",'
         b'"code":null,"duration_seconds":0.045679,"first_byte_seconds":0.04,"overhead_seconds":0.0004,'
         b'"bytes_in":10,"bytes_out":1200,"usage":{"source":"measured","model":"m-1","input_tokens":12,'
-        b'"cached_input_tokens":4,"output_tokens":34,"reasoning_tokens":5},"cost_nanousd":400000,'
+        b'"cached_input_tokens":4,"cache_write_tokens":3,"cache_write_1h_tokens":2,"input_audio_tokens":1,'
+        b'"output_tokens":34,"reasoning_tokens":5,"output_audio_tokens":6},"cost_nanousd":400000,'
         b'"cost_center":"customer_success","client":"127.0.0.1","generation":1}\n'
     )
 
@@ -66,6 +71,14 @@ def test_absent_facts_are_left_out_except_those_that_sums_are_made_by() -> None:
     assert sparse["usage"] == {"source": "unknown"}
     absent = {"trace_id", "key_id", "department", "rule", "first_byte_seconds", "cost_center", "client"}
     assert not (absent | {"detail", "shadow"}) & sparse.keys()
+
+
+def test_a_usage_without_a_cost_is_unpriced_and_says_so() -> None:
+    usage = Usage(source="measured", model="m-1", input_tokens=1)
+    unpriced, priced = record(usage=usage), record(usage=usage, cost_nanousd=0)
+    assert (unpriced["cost_nanousd"], unpriced["unpriced"]) == (None, True)
+    assert "unpriced" not in priced
+    assert "unpriced" not in record()
 
 
 def test_a_refusal_is_in_the_record_with_its_rule_and_what_the_client_read() -> None:
@@ -158,6 +171,10 @@ def test_a_record_stays_small_whatever_a_client_and_an_agent_send(text: str) -> 
                 model=text,
                 input_tokens=HUGE,
                 cached_input_tokens=HUGE,
+                cache_write_tokens=HUGE,
+                cache_write_1h_tokens=HUGE,
+                input_audio_tokens=HUGE,
+                output_audio_tokens=HUGE,
                 output_tokens=HUGE,
                 reasoning_tokens=-HUGE,
             ),

@@ -86,3 +86,21 @@ async def test_every_end_is_recorded_told_and_settled_once(
         records = [record["outcome"] for record in gateway.records()]
     assert records == [outcome, "completed"]
     assert Counts.ends == records
+
+
+async def test_a_plugin_that_never_ends_does_not_hold_the_stop(
+    client: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Hangs:
+        @hookimpl
+        async def post_response(self) -> None:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr("aiogate.server.gateway._TASKS_SECONDS", 0.01)
+    async with fake_agent() as agent:
+        config = {**anonymous(agent.url), "pipeline": {"plugins": ["hangs"]}}
+        async with asyncio.timeout(SECONDS):
+            async with running_gateway(config, tmp_path, {"hangs": Hangs}) as gateway:
+                async with client.get(f"{gateway.url}/agents/echo/x") as response:
+                    assert response.status == 200
+    assert "does not end and is cancelled" in caplog.text

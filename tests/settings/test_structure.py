@@ -1,7 +1,7 @@
 """Plain values to typed facts: what each type takes, and that nothing is converted in silence."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -54,6 +54,7 @@ def refusal_of(kind: Any, value: object) -> str:
         (Decimal, Decimal("0.10"), Decimal("0.10")),
         (Decimal, 3, Decimal(3)),
         (datetime, NOON, NOON),
+        (date, NOON.date(), NOON.date()),
         (Literal["a", "b"], "b", "b"),
         (int | None, 3, 3),
         (tuple[str, ...], ["a", "b"], ("a", "b")),
@@ -96,6 +97,8 @@ def test_a_type_takes_its_own_spelling(kind: Any, value: object, expected: objec
         (float, Decimal("1E+999"), "expected a finite number, got 1E+999"),
         (Decimal, Decimal("NaN"), "expected a finite number, got NaN"),
         (datetime, "2027-01-31", "expected a date and time such as 2027-01-31T00:00:00Z, got '2027-01-31'"),
+        (date, NOON, "expected a date such as 2027-01-31, got 2027-01-31T12:00:00+00:00"),
+        (date, "2027-01-31", "expected a date such as 2027-01-31, got '2027-01-31'"),
         (datetime, NOON.date(), "expected a date and time such as 2027-01-31T00:00:00Z, got 2027-01-31"),
         (datetime, NOON.replace(tzinfo=None), "expected a time zone, such as 2027-01-31T12:00:00Z"),
         (Literal["auto", "off"], "of", "expected one of 'auto', 'off' (did you mean 'off'?), got 'of'"),
@@ -175,6 +178,33 @@ def test_a_class_may_name_the_field_that_it_refuses() -> None:
 
 def test_a_field_without_a_default_is_required() -> None:
     assert of_numbers() == ["plugins.x.label: is required"]
+
+
+@attrs.frozen(kw_only=True)
+class Dated:
+    from_: date | None = attrs.field(default=None)
+
+    @from_.validator
+    def _is_late(self, _attribute: object, day: date | None) -> None:
+        if day is not None and day.year < 2000:
+            msg = f"expected a day after 2000, got {day}"
+            raise ValueError(msg)
+
+
+@pytest.mark.parametrize(
+    "table, expected",
+    [
+        ({"from": date(2026, 1, 1)}, Dated(from_=date(2026, 1, 1))),
+        ({}, Dated()),
+        ({"from": 5}, ["plugins.x.from: expected a date such as 2027-01-31, got 5"]),
+        ({"from": date(1999, 1, 1)}, ["plugins.x.from: expected a day after 2000, got 1999-01-01"]),
+        ({"from_": date(2026, 1, 1)}, ["plugins.x.from_: unknown key; did you mean 'from'?"]),
+    ],
+)
+def test_a_key_that_is_no_name_in_python_is_written_without_the_underscore(table: Any, expected: object) -> None:
+    problems: list[Problem] = []
+    built = Structurer(FOLDER).structure(table, Dated, "plugins.x", problems.append)
+    assert (built or [str(problem) for problem in problems]) == expected
 
 
 @attrs.frozen(kw_only=True)

@@ -83,6 +83,16 @@ def test_arbitrary_bytes_cut_anywhere_give_what_the_whole_gives(
 
 
 @pytest.mark.parametrize("end", LINE_ENDS)
+def test_events_that_say_nothing_are_passed_over_up_to_the_one_that_is_still_open(end: bytes) -> None:
+    events = Events()
+    silent = (b'data: {"a":1}' + end + end) * 3
+    assert not events.feed(silent + b'data: {"us' + end)
+    assert list(events.feed(b"data: age" + end + end + b":")) == []
+    assert not events.feed(silent + b'data: {"usage"' + end)
+    assert list(events.feed(b"data: :1}" + end + end + b":")) == [b'{"usage"\n:1}']
+
+
+@pytest.mark.parametrize("end", LINE_ENDS)
 def test_an_event_is_given_as_soon_as_the_line_after_it_shows_its_end(end: bytes) -> None:
     events = Events()
     assert not events.feed(b"data: " + SPEAKS + end)

@@ -32,6 +32,64 @@ def test_cached_and_reasoning_tokens_cost_as_the_others_where_they_have_no_price
     assert cost_nanousd(usage, PRICE) == 100 * 150 + 10 * 600
 
 
+def test_what_is_written_to_a_cache_costs_by_how_long_it_is_kept() -> None:
+    price = Price(
+        input_nanousd_per_million=4_000_000,
+        cache_write_nanousd_per_million=5_000_000,
+        cache_write_1h_nanousd_per_million=8_000_000,
+        output_nanousd_per_million=0,
+    )
+    usage = measured(input_tokens=100, cached_input_tokens=10, cache_write_tokens=50, cache_write_1h_tokens=20)
+    assert cost_nanousd(usage, price) == 50 * 4 + 30 * 5 + 20 * 8
+
+
+def test_audio_costs_its_own_price_in_either_direction() -> None:
+    price = Price(
+        input_nanousd_per_million=1_000_000,
+        input_audio_nanousd_per_million=7_000_000,
+        output_nanousd_per_million=2_000_000,
+        output_audio_nanousd_per_million=9_000_000,
+    )
+    usage = measured(input_tokens=10, input_audio_tokens=4, output_tokens=10, output_audio_tokens=5)
+    assert cost_nanousd(usage, price) == 6 * 1 + 4 * 7 + 5 * 2 + 5 * 9
+
+
+def test_a_token_that_is_cached_audio_is_paid_once() -> None:
+    price = Price(
+        input_nanousd_per_million=2_000_000,
+        cached_input_nanousd_per_million=1_000_000,
+        input_audio_nanousd_per_million=9_000_000,
+    )
+    assert cost_nanousd(measured(input_tokens=10, cached_input_tokens=8, input_audio_tokens=5), price) == 8 + 2 * 9
+
+
+def test_a_token_that_is_spoken_reasoning_is_paid_once() -> None:
+    price = Price(
+        output_nanousd_per_million=2_000_000,
+        reasoning_nanousd_per_million=1_000_000,
+        output_audio_nanousd_per_million=9_000_000,
+    )
+    assert cost_nanousd(measured(output_tokens=10, reasoning_tokens=8, output_audio_tokens=5), price) == 8 + 2 * 9
+
+
+@pytest.mark.parametrize("tokens, nanousd", [(200, 200), (201, 402), (400, 800), (401, 1203)])
+def test_a_tier_is_for_exchanges_with_more_input_and_for_all_of_it(tokens: int, nanousd: int) -> None:
+    dearer = [Price(input_nanousd_per_million=rate, output_nanousd_per_million=0) for rate in (2_000_000, 3_000_000)]
+    price = Price(
+        input_nanousd_per_million=1_000_000,
+        output_nanousd_per_million=0,
+        tiers=((200, dearer[0]), (400, dearer[1])),
+    )
+    assert cost_nanousd(measured(input_tokens=tokens), price) == nanousd
+
+
+def test_a_second_costs_its_price_and_parts_of_one_their_part() -> None:
+    price = Price(per_call_nanousd=5, per_second_nanousd=1000)
+    assert cost_nanousd(Usage(), price, 1.5) == 1505
+    assert cost_nanousd(Usage(), price, 0.0005) == 6
+    assert cost_nanousd(Usage(), price) == 5
+
+
 def test_a_class_may_be_free() -> None:
     price = Price(input_nanousd_per_million=1_000_000, cached_input_nanousd_per_million=0, output_nanousd_per_million=0)
     assert cost_nanousd(measured(input_tokens=5, cached_input_tokens=4), price) == 1

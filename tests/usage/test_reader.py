@@ -1,7 +1,11 @@
+"""Which responses have a reader, and which one."""
+
 import pytest
 
+from aiogate import UsageRule
 from aiogate.usage import UsageReader, reader_for
-from aiogate.usage.openai import BodyReader, StreamReader
+from aiogate.usage.body import BodyReader
+from aiogate.usage.stream import StreamReader
 
 
 @pytest.mark.parametrize(
@@ -30,9 +34,20 @@ def test_an_answer_as_it_is_has_a_reader(encoding: str | None) -> None:
     assert reader_for("application/json", encoding, 200) is not None
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip"])
-def test_a_compressed_answer_has_none(encoding: str) -> None:
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate", "br", " GZip "])
+def test_a_compressed_answer_has_one(encoding: str) -> None:
+    assert reader_for("application/json", encoding, 200) is not None
+
+
+@pytest.mark.parametrize("encoding", ["zstd", "compress", "identity, gzip", "gzip, br"])
+def test_an_answer_in_a_coding_that_nobody_here_can_undo_has_none(encoding: str) -> None:
     assert reader_for("application/json", encoding, 200) is None
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/json", ""])
+def test_for_an_estimate_every_answer_has_one(content_type: str) -> None:
+    assert reader_for(content_type, "zstd", 200, UsageRule(kind="estimate")) is not None
+    assert reader_for(content_type, None, 204, UsageRule(kind="estimate")) is None
 
 
 @pytest.mark.parametrize("status", [101, 103, 204, 205, 304])

@@ -15,7 +15,7 @@ from aiogate.exchange import Agent
 from aiogate.proxy.upstream.connection import Connection, Home
 from aiogate.proxy.upstream.dial import Dialer
 from aiogate.proxy.upstream.endpoint import Endpoint, endpoint_for
-from aiogate.proxy.upstream.envelope import Envelope
+from aiogate.proxy.upstream.envelope import Callers, Envelope
 from aiogate.proxy.upstream.head import Head
 from aiogate.proxy.upstream.pool import Pool
 from aiogate.proxy.upstream.response import Response
@@ -88,6 +88,7 @@ class Upstream:
         self._loop = asyncio.get_running_loop()
         self._dialer = Dialer()
         self._watch = Watch(self._loop)
+        self._callers = Callers()
         self._destinations: dict[str, Destination] = {}
 
     def prepare(self, agents: Iterable[Agent]) -> None:
@@ -102,7 +103,7 @@ class Upstream:
                 found.close()
             endpoint = endpoint_for(agent)
             pool = self._pool(agent, endpoint)
-            found = self._destinations[agent.id] = Destination(agent, Envelope(agent, endpoint), pool)
+            found = self._destinations[agent.id] = Destination(agent, Envelope(agent, endpoint, self._callers), pool)
         return found
 
     def close(self) -> None:

@@ -218,8 +218,10 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
         response = self._response
         if response is not None and (self._until_close or self._raw) and response.arrived.done():
             response.complete = True
-            response.wake()
             self._response = None
+            if self._upload is not None:
+                self._upload.cancel()  # the agent has said all it will, and reads no more
+            response.wake()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._transport = None
@@ -228,6 +230,8 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
             self._fail("closed the connection without an answer", _UNREACHABLE)
         if self._writable is not None and not self._writable.done():
             self._writable.set_exception(self._gone())
+        if self._upload is not None:
+            self._upload.cancel()
         self._watch.discard(self)
         self._home.lost(self)
 

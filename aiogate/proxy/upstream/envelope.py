@@ -16,7 +16,7 @@ from aiogate.exchange import Agent, Exchange, Principal
 from aiogate.proxy.fields import HOP_BY_HOP
 from aiogate.proxy.upstream.endpoint import Endpoint
 
-__all__ = ["Envelope"]
+__all__ = ["Callers", "Envelope"]
 
 _TRACEPARENT: Final = istr("traceparent")
 _TRACESTATE: Final = istr("tracestate")
@@ -49,15 +49,38 @@ _MOST_PRINCIPALS: Final = 10_000
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
+class Callers:
+    """Who calls, as header lines; made once for each principal, and kept for all agents together."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[Principal, str]] = {}
+
+    def lines(self, principal: Principal | None) -> str:
+        """Return the lines that name the principal, each with its CRLF behind it."""
+        kept = self._kept.get(id(principal))
+        if kept is not None:
+            return kept[1]
+        if principal is None:
+            return ""
+        lines = f"X-User-Id: {_plain(principal.id)}\r\n"
+        if principal.roles:
+            lines += f"X-User-Roles: {','.join(_plain(role) for role in sorted(principal.roles))}\r\n"
+        if len(self._kept) >= _MOST_PRINCIPALS:
+            self._kept.clear()
+        self._kept[id(principal)] = principal, lines  # kept alive, so that no other object gets its id
+        return lines
+
+
 class Envelope:
     """What the head of every request to one agent is made of.
 
     Args:
         agent: its ``headers`` go into every request, in place of what the client sent.
         endpoint: gives ``Host`` and what stands before every path.
+        callers: names whoever calls.
     """
 
-    def __init__(self, agent: Agent, endpoint: Endpoint) -> None:
+    def __init__(self, agent: Agent, endpoint: Endpoint, callers: Callers | None = None) -> None:
         self._id = agent.id
         self._base = endpoint.base_path
         own = {name: value.reveal() for name, value in agent.headers.items()}
@@ -68,7 +91,7 @@ class Envelope:
             f"\r\n{name}: {value}" for name, value in own.items()
         )
         self._is_broken = any(_CONTROLS.search(f"{name}{value}") for name, value in own.items())
-        self._principals: dict[int, tuple[Principal, str]] = {}
+        self._who = (callers or Callers()).lines
 
     def head(self, exchange: Exchange, framing: str, host: str) -> bytes:
         """Return the head, its empty line included; ``UpstreamError`` for control characters in it.
@@ -83,7 +106,7 @@ class Envelope:
         headers = exchange.request_headers
         path = f"{self._base}{exchange.path}?{exchange.query}" if exchange.query else self._base + exchange.path
         trace = self._continue_trace(exchange)
-        via = headers.get(_VIA)
+        via = ", ".join(headers.getall(_VIA)) if _VIA in headers else ""
         replaced = self._is_replaced
         lines = [f"{exchange.method} {path if path[:1] == '/' else '/' + path}{self._version_and_host}"]
         lines += [": ".join(field) for field in headers.items() if not replaced(field[0])]
@@ -114,21 +137,6 @@ class Envelope:
 
     def _find_replaced(self, name: str) -> bool:
         return name.lower().replace("_", "-") in self._replaced  # CGI and WSGI take both spellings for one
-
-    def _who(self, principal: Principal | None) -> str:
-        """Return the lines that name the principal, each with its CRLF behind it; made once for each."""
-        kept = self._principals.get(id(principal))
-        if kept is not None:
-            return kept[1]
-        if principal is None:
-            return ""
-        lines = f"X-User-Id: {_plain(principal.id)}\r\n"
-        if principal.roles:
-            lines += f"X-User-Roles: {','.join(_plain(role) for role in sorted(principal.roles))}\r\n"
-        if len(self._principals) >= _MOST_PRINCIPALS:
-            self._principals.clear()
-        self._principals[id(principal)] = principal, lines  # kept alive, so that no other object gets its id
-        return lines
 
 
 def _plain(value: str) -> str:

@@ -34,6 +34,7 @@ _REQUEST_ONLY: tuple[Headers, ...] = (
     ((b"Connection", b" X-Hop, x-HOP-2"), (b"X-Hop", b" 1"), (b"X-Hop-2", b" 2"), (b"x-hop", b" 3")),
     ((b"Connection", b" keep-alive"), (b"Keep-Alive", b" timeout=5"), (b"Proxy-Connection", b" keep-alive")),
     ((b"TE", b" trailers"), (b"Connection", b" TE")),
+    ((b"te", b" gzip"), (b"Keep-Alive", b""), (b"HTTP2-Settings", b" AAMAAABk")),
     ((b"Upgrade", b" h2c"), (b"HTTP2-Settings", b" AAMAAABk"), (b"Connection", b" Upgrade, HTTP2-Settings")),
     ((b"Proxy-Authorization", b" Basic YTpi"), (b"Trailer", b" X-Sum")),
     ((b"X-User-Id", b" root"), (b"x_user_roles", b" admin"), (b"X-Agent-Secret", b" 1"), (b"X-Aiogate-Context", b" 1")),

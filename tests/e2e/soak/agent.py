@@ -17,12 +17,16 @@ _SECONDS = 10
 
 
 class SoakAgent:
-    """``seen`` counts the requests by number, ``wrong`` are those that were not what the client had sent."""
+    """``seen`` counts the requests by number, ``wrong`` are those that were not what the client had sent.
+
+    ``holding`` is how many answers it holds back at the moment.
+    """
 
     def __init__(self) -> None:
         self.port = 0
         self.seen: Counter[int] = Counter()
         self.wrong: list[int] = []
+        self.holding = 0
         self.open: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -49,9 +53,18 @@ class SoakAgent:
             writer.write(plan.answered[: plan.point])
             await writer.drain()
             return reset(writer)
-        writer.write(plan.answered)
+        writer.write(plan.answered[: len(plan.answered) - plan.held_bytes])
         await writer.drain()
-        return True
+        return not plan.held_bytes or await self._hung_up(reader)
+
+    async def _hung_up(self, reader: asyncio.StreamReader) -> bool:
+        """Wait to be hung up on; return False."""
+        self.holding += 1
+        try:
+            await reader.read()
+        finally:
+            self.holding -= 1
+        return False
 
 
 def _matches(request: Message, plan: Plan) -> bool:

@@ -14,46 +14,27 @@ __all__ = ["Told", "Worker"]
 
 _LIMIT_BYTES = 2**20
 _LOST = (ConnectionError, asyncio.IncompleteReadError)
-_SECONDS = 60
+_SECONDS = 20
 
 
 @attrs.frozen(kw_only=True)
 class Told:
-    """How an exchange went for its client.
+    """How an exchange went for its client; small, as there are very many.
 
     Args:
         sent_head: the request's head was sent whole.
         heard: bytes of the answer that came, where the client left before its end.
-        answer: what came, whole or not; None where not even a head did.
+        status: 0 where there was no answer.
+        wrong: what is wrong with the answer, or ``""``.
     """
 
-    plan: Plan
+    number: int
+    fate: Fate
     sent_head: bool = True
     heard: int = 0
-    answer: Message | None = None
-
-    @property
-    def status(self) -> int:
-        return int(self.answer.head.parts[1]) if self.answer is not None else 0
-
-    @property
-    def request_id(self) -> str:
-        assert self.answer is not None
-        return b",".join(values(self.answer.head.headers, b"X-Request-Id")).decode()
-
-    def wrong(self) -> str:
-        """Return what is wrong with the answer, or ``""``."""
-        answer = self.answer
-        if self.plan.fate is Fate.HANGS_UP:
-            return ""
-        if self.plan.fate is Fate.RESETS:
-            broken = answer is None or not answer.whole or self.status == 502
-            return "" if broken else f"a reset answer looks whole: {answer}"
-        if answer is None or not answer.whole or self.status != 200:
-            return f"not answered: {answer}"
-        numbered = values(answer.head.headers, b"X-Number") == [b"%d" % self.plan.number]
-        matches = numbered and answer.body == self.plan.answered_body
-        return "" if matches else f"somebody else's answer: {answer}"
+    status: int = 0
+    request_id: str = ""
+    wrong: str = ""
 
 
 @attrs.define
@@ -80,12 +61,27 @@ class Worker:
         if plan.fate is Fate.HANGS_UP:
             return await _hang_up(plan, reader, writer)
         writer.write(plan.asked)
-        told = Told(plan=plan, answer=await _answer(reader))
-        if told.answer is not None and told.answer.whole and not _closes(told.answer):
+        answer = await _answer(reader)
+        if answer is not None and answer.whole and not _closes(answer):
             self._kept = reader, writer
         else:
             writer.close()
-        return told
+        return _told(plan, answer)
+
+
+def _told(plan: Plan, answer: Message | None) -> Told:
+    if answer is None:
+        wrong = "" if plan.fate is Fate.RESETS else "no answer"
+        return Told(number=plan.number, fate=plan.fate, wrong=wrong)
+    status = int(answer.head.parts[1])
+    if plan.fate is Fate.RESETS:
+        wrong = "a reset answer looks whole" if answer.whole and status != 502 else ""
+    else:
+        numbered = values(answer.head.headers, b"X-Number") == [b"%d" % plan.number]
+        matches = numbered and answer.body == plan.answered_body
+        wrong = "" if matches and answer.whole and status == 200 else f"not its own answer, whole: {answer}"
+    request_id = b",".join(values(answer.head.headers, b"X-Request-Id")).decode()
+    return Told(number=plan.number, fate=plan.fate, status=status, request_id=request_id, wrong=wrong)
 
 
 async def _hang_up(plan: Plan, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Told:
@@ -95,7 +91,7 @@ async def _hang_up(plan: Plan, reader: asyncio.StreamReader, writer: asyncio.Str
         reset(writer)
     else:
         writer.close()
-    return Told(plan=plan, sent_head=plan.point >= plan.head_bytes, heard=heard)
+    return Told(number=plan.number, fate=plan.fate, sent_head=plan.point >= plan.head_bytes, heard=heard)
 
 
 async def _hear(reader: asyncio.StreamReader, least: int) -> int:

@@ -32,6 +32,7 @@ class Plan:
         head_bytes: how long the request's head is.
         point: where it breaks: the client after so many bytes of the request and, beyond them, of the answer; the agent
             after so many bytes of the answer, before it reads the body where it is negative.
+        held_bytes: so much at the end of the answer the agent holds back until it is hung up on.
         abruptly: the client resets its connection, rather than close it.
     """
 
@@ -43,6 +44,7 @@ class Plan:
     answered: bytes = attrs.field(repr=False)
     answered_body: bytes = attrs.field(repr=False)
     point: int
+    held_bytes: int
     abruptly: bool
 
 
@@ -59,16 +61,18 @@ def plan_for(number: int, prefix: bytes) -> Plan:
     method = b"POST" if framing else b"GET"
     head = b"%b %b/n/%d HTTP/1.1\r\nHost: x\r\nX-Number: %d\r\n%b\r\n" % (method, prefix, number, number, framing)
     framing, answer, answered_body = _body(number, random)
-    answered = b"HTTP/1.1 200 OK\r\nX-Number: %d\r\n%b\r\n" % (number, framing) + answer
+    answer_head = b"HTTP/1.1 200 OK\r\nX-Number: %d\r\n%b\r\n" % (number, framing)
+    point, held_bytes = _break(random, fate, (len(head), len(body), len(answer_head), len(answer)))
     return Plan(
         number=number,
         fate=fate,
         asked=head + body,
         asked_body=asked_body,
         head_bytes=len(head),
-        answered=answered,
+        answered=answer_head + answer,
         answered_body=answered_body,
-        point=_point(random, fate, len(head), len(body), len(answered)),
+        point=point,
+        held_bytes=held_bytes,
         abruptly=random.random() < 0.5,
     )
 
@@ -85,8 +89,17 @@ def _body(number: int, random: Random) -> tuple[bytes, bytes, bytes]:
     return b"Transfer-Encoding: chunked\r\n", chunks + b"0\r\n\r\n", content
 
 
-def _point(random: Random, fate: Fate, head: int, body: int, answer: int) -> int:
+def _break(random: Random, fate: Fate, lengths: tuple[int, int, int, int]) -> tuple[int, int]:
+    """Return where it breaks, and what the agent holds back so that the client leaves amid the answer for certain."""
+    head, body, answer_head, answer = lengths
+    request = head + body
+    if fate is Fate.WHOLE:
+        return 0, 0
     if fate is Fate.RESETS:
-        return random.choice([-1, 0, random.randrange(answer), answer - 1])
-    within = [0, random.randrange(head), head, head + random.randrange(body + 1), head + body]
-    return random.choice([*within, head + body + random.randrange(answer), head + body + answer])
+        return random.choice([-1, 0, random.randrange(answer_head + answer), answer_head + answer - 1]), 0
+    if answer and random.random() < 0.4:
+        return request + random.randint(1, answer_head), random.randint(1, answer)
+    if random.random() < 0.2:
+        return request, answer_head + answer
+    within = [0, random.randrange(head), head, head + random.randrange(body + 1), request]
+    return random.choice([*within, request + 1 + random.randrange(answer_head + answer)]), 0

@@ -1,0 +1,95 @@
+"""Reads the usage out of a stream of JSON objects while it passes.
+
+Knows neither dialects nor heads of responses.
+"""
+
+from typing import Final
+
+import attrs
+import orjson
+
+from aiogate.exchange import Usage
+from aiogate.usage.dialects import Found, of_message_start
+from aiogate.usage.estimate import SAMPLE_BYTES, estimated, model_in, text_bytes, tokens
+from aiogate.usage.figures import AbsurdError
+from aiogate.usage.framing import Framing
+from aiogate.usage.recognise import merged
+from aiogate.usage.way import ANY_DIALECT, UNKNOWN, Way, tell
+
+__all__ = ["BATCH_BYTES", "StreamReader"]
+
+BATCH_BYTES: Final = 4096
+
+
+class StreamReader:
+    """Reads the usage out of a stream of JSON objects; the last one that is not null counts.
+
+    Chunks are put together to batches before anything looks at them, so that one costs next to nothing.
+    """
+
+    __slots__ = ("_batch", "_found", "_framing", "_sample", "_size", "_way", "absurd")
+
+    def __init__(self, framing: Framing, way: Way = ANY_DIALECT) -> None:
+        self._framing = framing
+        self._way = way
+        self._batch = bytearray()
+        self._sample = b""
+        self._size = 0
+        self._found: Found | None = None
+        self.absurd = False
+
+    def feed(self, chunk: bytes) -> None:
+        """Keep a copy of a chunk, and look when enough has come together."""
+        self._batch += chunk
+        if len(self._batch) >= BATCH_BYTES:
+            self._look()
+
+    def _look(self) -> None:
+        batch = bytes(self._batch)
+        self._batch.clear()
+        self._size += len(batch)
+        if len(self._sample) < SAMPLE_BYTES:
+            self._sample += batch[: SAMPLE_BYTES - len(self._sample)]
+        for payload in self._framing.feed(batch):
+            self._hear(payload)
+
+    def _hear(self, payload: bytes) -> None:
+        try:
+            self._found = merged(self._found, self._way.find(orjson.loads(payload)))
+        except orjson.JSONDecodeError:
+            return
+
+    def result(self) -> Usage:
+        """Return what the stream said until now, if this was all of it."""
+        self._look()
+        for payload in self._framing.finish():
+            self._hear(payload)
+        found = self._found
+        if found is None:
+            return UNKNOWN
+        try:
+            usage = found[0](found[1], found[2])
+        except AbsurdError as absurd:
+            self.absurd = True
+            tell(found, absurd)
+            return UNKNOWN
+        return self._completed(usage) if found[0] is of_message_start else usage
+
+    def _completed(self, usage: Usage) -> Usage:
+        """Return the usage of a message that was cut before it could tell its output: at least what came is counted."""
+        output_tokens = max(usage.output_tokens or 0, tokens(self._text_bytes()))
+        return attrs.evolve(usage, source="estimated", output_tokens=output_tokens)
+
+    def model(self) -> str | None:
+        """Return the model that the stream names first."""
+        self._look()
+        return model_in(self._sample)
+
+    def estimate(self, request_bytes: int) -> Usage:
+        """Return the estimate for what has come until now."""
+        self._look()
+        return estimated(model_in(self._sample), request_bytes, self._text_bytes())
+
+    def _text_bytes(self) -> int:
+        sample = self._sample
+        return text_bytes(sample) * self._size // len(sample) if sample else 0
