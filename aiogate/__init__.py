@@ -6,7 +6,7 @@ These are the names that a plugin may import; everything else may change without
 from aiogate.claims import Claim, Counted, Grant, Quota, Rate, Shortage
 from aiogate.errors import AiogateError, Refusal, Refused, refusal
 from aiogate.exchange import Agent, Clock, Exchange, Key, Outcome, Principal, Reply, Secret, Usage, UsageRule
-from aiogate.hookspecs import Finding, Gateway, Observer, hookimpl
+from aiogate.hookspecs import Finding, Gateway, Observer, Ranked, hookimpl
 
 __all__ = [
     "Agent",
@@ -23,6 +23,7 @@ __all__ = [
     "Outcome",
     "Principal",
     "Quota",
+    "Ranked",
     "Rate",
     "Refusal",
     "Refused",

@@ -48,6 +48,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "policy_denied": Kind(403, "Denied by a policy", "permission_error"),
     "policy_failed": Kind(403, "A policy could not be decided", "permission_error"),
     "unknown_agent": Kind(404, "Unknown agent", "not_found_error"),
+    "unknown_capability": Kind(404, "Unknown capability", "not_found_error"),
     "not_found": Kind(404, "Not found", "not_found_error"),
     "method_not_allowed": Kind(405, "Method not allowed", "invalid_request_error"),
     "body_too_large": Kind(413, "Body too large", "request_too_large"),

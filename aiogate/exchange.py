@@ -117,6 +117,9 @@ class Agent:
         write_seconds: for how long the agent may read nothing of a request body that is waiting for it.
         total_seconds: from the request to the response's end; None: no matter how long, as for streams.
         max_body: bytes of a request body, or 413; None: the server's.
+        priority: among agents of one capability; the lowest comes first, as in DNS (RFC 2782).
+        weight: share of what its group gets, or of everything by the strategy ``weighted``; 0: only what others refuse.
+        group: agents of one group share a place in the ranking, by weight: a service and its canary.
         max_connections: open at once, idle ones included; every stream holds one, so the default of 10,000 is there to
             spare file descriptors and ports, not the agent (``concurrency`` and limits do that).
         max_idle: connections kept for the next request; 0: each request has its own.
@@ -153,6 +156,9 @@ class Agent:
     client_certificate: Path | None = None
     client_key: Path | None = None
     server_name: str | None = None
+    priority: int = 0
+    weight: int = 1
+    group: str | None = None
     usage: UsageRule = _RECOGNISED
 
 
@@ -178,6 +184,9 @@ class Usage:
 
 
 _UNKNOWN_USAGE: Final = Usage()
+_UNAVAILABLE: Final = 503
+_ENDS: Final = frozenset({429, 503})
+"""Refusals that end by themselves: they say when, or it is in a second."""
 
 
 @attrs.frozen(kw_only=True)
@@ -230,20 +239,25 @@ class Exchange:
     Args:
         id: the request id, 32 hexadecimal digits; also ``X-Request-Id``.
         method: HTTP method as the client sent it.
-        path: what follows ``/agents/{id}`` up to the query, as it was encoded: ``""`` or ``/chat``.
+        path: what follows ``/agents/{id}`` or ``/capabilities/{capability}`` up to the query, as it was encoded: ``""``
+            or ``/chat``.
         query: what follows ``?``, as it was encoded, or ``""``.
         full_path: the whole path on the gateway without the query.
         client_address: address of the peer.
         request_headers: what the agent will be sent; a plugin may edit them.
         content_length: of the request's body; None when it is chunked.
         candidates: agents that may still serve the exchange, best first.
-        target: what the path names: an agent's id, or None for the catalogue.
+        target: the agent's id that the path names, whether there is one or not; None: it names none.
         scheme: ``http`` or ``https`` towards the client.
         response_fields: the agent's headers as it sent them, for those who only look; edit ``response_headers``.
         content_type: of the response, as the agent sent it, or ``""``; ``content_encoding`` likewise.
         budget_share: of the tightest budget that the exchange is charged to, what is used and held; 1.0 is all of it,
             None: nobody says.
         shadow_rules: names of the rules that would have refused the exchange if they were enforced.
+        capabilities: what the path asks for in the place of an agent; one that serves has all of them.
+        unavailable: None where an agent is to serve. Of a list, the agents on it that could not serve now, by id: there
+            a 503 rules nobody out, for the list is of what one may use, not of what is up.
+        explains: an operator asks for the ranking, and nothing is to be sent.
     """
 
     id: str
@@ -283,9 +297,12 @@ class Exchange:
     first_byte: float | None = None
     answered: float | None = None
     ended: float | None = None
+    capabilities: tuple[str, ...] = ()
+    unavailable: dict[str, Refusal] | None = None
+    explains: bool = False
     _response_headers: CIMultiDict[str] | None = None
     _body: bytes | None = None
-    _ruled_out: tuple[Refusal, ...] = ()
+    _ruled_out: tuple[tuple[Agent, Refusal], ...] = ()
     _data: dict[Key[Any], Any] | None = None
 
     def __getitem__(self, key: Key[T]) -> T:
@@ -303,6 +320,11 @@ class Exchange:
     def get(self, key: Key[T], default: T | None = None) -> T | None:
         """Return a plugin's datum, or ``default``."""
         return default if self._data is None else self._data.get(key, default)
+
+    def forget(self, key: Key[Any]) -> None:
+        """Drop a plugin's datum, if it was set."""
+        if self._data is not None:
+            self._data.pop(key, None)
 
     @property
     def response_headers(self) -> CIMultiDict[str]:
@@ -325,25 +347,30 @@ class Exchange:
         return self._response_headers
 
     def rule_out(self, agent: Agent, why: Refusal) -> None:
-        """Take an agent from the candidates; the client gets ``why`` (or a softer one) when none is left."""
+        """Take an agent from the candidates; the client gets ``why`` (or a softer one) when none is left.
+
+        Where agents are only listed, one that is ruled out with a 503 stays, and is listed as unavailable.
+        """
+        if self.unavailable is not None and why.status == _UNAVAILABLE:
+            self.unavailable.setdefault(agent.id, why)
+            return
         self.candidates.remove(agent)
-        self._ruled_out += (why,)
+        self._ruled_out += ((agent, why),)
 
     @property
     def ruled_out(self) -> tuple[Refusal, ...]:
         """Why candidates were ruled out, in the order in which they were."""
+        return tuple(why for _, why in self._ruled_out)
+
+    @property
+    def lost(self) -> tuple[tuple[Agent, Refusal], ...]:
+        """The agents that were ruled out, each with the reason."""
         return self._ruled_out
 
     @property
     def softest_refusal(self) -> Refusal | None:
         """Of the reasons why candidates were ruled out the one that ends soonest: 503 and 429 before 403."""
-        if not self._ruled_out:
-            return None
-        endless = float("inf")
-        return min(
-            self._ruled_out,
-            key=lambda why: endless if why.retry_after_seconds is None else why.retry_after_seconds,
-        )
+        return min((why for _, why in self._ruled_out), key=_hardness, default=None)
 
     @property
     def body(self) -> bytes | None:
@@ -362,3 +389,10 @@ class Exchange:
             msg = "replace_body needs read_body first: the client's body is still on its way"
             raise RuntimeError(msg)
         self._body = body
+
+
+def _hardness(why: Refusal) -> float:
+    """Return in how many seconds a refusal may be none any more."""
+    if why.retry_after_seconds is not None:
+        return why.retry_after_seconds
+    return 1.0 if why.status in _ENDS else float("inf")

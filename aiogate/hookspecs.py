@@ -14,7 +14,7 @@ from aiogate.claims import Claim
 from aiogate.errors import Refusal
 from aiogate.exchange import Agent, Clock, Exchange, Reply
 
-__all__ = ["PROJECT", "Finding", "Gateway", "Observer", "hookimpl", "hookspec"]
+__all__ = ["PROJECT", "Finding", "Gateway", "Observer", "Ranked", "hookimpl", "hookspec"]
 
 PROJECT: Final = "aiogate"
 hookspec: Final = pluggy.HookspecMarker(PROJECT)
@@ -66,6 +66,23 @@ class Finding:
     failure: str | None = None
 
 
+@attrs.frozen(kw_only=True)
+class Ranked:
+    """One candidate's place in a ranking, for ``aiogate explain`` and ``X-Aiogate-Explain``.
+
+    A plugin that routes may have a method ``ranking(exchange) -> Sequence[Ranked] | None``: the candidates, best first,
+    or None: not mine. It decides nothing and takes nothing.
+
+    Args:
+        reason: why it stands there, for a person.
+        figures: what the place follows from, by name.
+    """
+
+    agent: Agent
+    reason: str
+    figures: Mapping[str, object] = attrs.field(factory=dict, hash=False)
+
+
 class Hooks:
     """The hooks, in the order in which an exchange meets them."""
 
@@ -106,7 +123,8 @@ class Hooks:
         """Choose the agent that serves the exchange.
 
         *Called* in config order until one plugin answers, with at least one candidate left. When none answers, the
-        first candidate serves.
+        first candidate serves. Where the path asks for capabilities it is called again, with what is left, when the
+        claims on the agent that was chosen could not be taken.
 
         *Return* one of ``exchange.candidates``, or None: not mine.
 
@@ -121,13 +139,14 @@ class Hooks:
     def claims(self, exchange: Exchange) -> Iterable[Claim] | None:
         """Say what the exchange takes from the counters: requests, tokens, money, one of so many at once.
 
-        *Called* once per exchange when ``exchange.agent`` is known; all plugins are asked, then all claims are taken
-        in one atomic step or none is.
+        *Called* when ``exchange.agent`` is known; all plugins are asked, then all claims are taken in one atomic step
+        or none is. Where the path asks for capabilities and that fails, the agent is ruled out, and you are called
+        again for the next one: what you have noted for the one before is void.
 
         *Return* claims, or None. It is a plain ``def``: no I/O happens between the route and the claims.
 
-        *If you raise* the client gets 500 ``plugin_failed``. ``Refused`` is no failure: it
-        refuses, and nothing is taken.
+        *If you raise* the client gets 500 ``plugin_failed``. ``Refused`` is no failure: it refuses the agent, nothing
+        is taken, and the next one is tried, if there is one.
 
         *Cost*: as ``pre_request``; claims that depend on principal and agent alone are best kept.
 

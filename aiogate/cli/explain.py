@@ -180,6 +180,8 @@ def _shown(explained: _Explained) -> Iterator[str]:
         yield f"{number:3}. {step.plugin:<14}{step.hook:<13}{step.verdict}"
         for finding in step.findings:
             yield from _finding(finding)
+        for place, ranked in enumerate(step.ranking, 1):
+            yield f"       {place:>2}. {ranked.agent}: {ranked.reason}"
     yield f"  => {explained.end}"
 
 

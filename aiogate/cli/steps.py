@@ -3,19 +3,21 @@
 For ``aiogate explain``. Goes the way of ``server/admit.py``: what a request meets first, stands first.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
 
 from aiogate.claims import Claim, Counted
-from aiogate.errors import Refusal, Refused, refusal
+from aiogate.errors import PluginError, Refusal, Refused, refusal
 from aiogate.exchange import Exchange, Principal, Reply
 from aiogate.hookspecs import Finding
 from aiogate.pipeline.compile import Step as Hook
+from aiogate.pipeline.ranking import ranking_of
 from aiogate.pipeline.run import Pipeline
+from aiogate.server.listing import listed
 
-__all__ = ["Step", "Steps", "who", "why"]
+__all__ = ["Place", "Step", "Steps", "who", "why"]
 
 _PASSES: Final = "passes"
 
@@ -23,13 +25,26 @@ Ended = Refusal | Reply | None
 
 
 @attrs.frozen(kw_only=True)
+class Place:
+    """One candidate's place in a ranking; see ``Ranked``."""
+
+    agent: str
+    reason: str
+    figures: Mapping[str, object] = attrs.field(hash=False)
+
+
+@attrs.frozen(kw_only=True)
 class Step:
-    """What one plugin says in one hook; ``ends`` is what it ends the exchange with."""
+    """What one plugin says in one hook; ``ends`` is what it ends the exchange with.
+
+    ``ranking`` are the candidates, best first, where there are several.
+    """
 
     plugin: str
     hook: str
     verdict: str
     findings: tuple[Finding, ...] = ()
+    ranking: tuple[Place, ...] = ()
     ends: Ended = None
 
 
@@ -58,10 +73,10 @@ class Steps:
         exchange = self._exchange
         if exchange.principal is None:
             return refusal("unauthenticated", "no plugin has authenticated the caller")
-        if exchange.target is None:
-            return Reply()
-        if exchange.agent is None:
-            return refusal("unknown_agent", f"there is no agent {exchange.target!r}")
+        if exchange.unavailable is not None:
+            return listed(exchange)
+        if exchange.capabilities:
+            self._rank()
         return await self._route() or self._claim()
 
     async def _asked(self, hook: Hook) -> Step:
@@ -119,6 +134,17 @@ class Steps:
         verdict = f"cannot be decided without {', '.join(missing)}" if missing else _PASSES
         return Step(plugin=name, hook="pre_request", verdict=verdict, findings=findings)
 
+    def _rank(self) -> None:
+        """Show the candidates in their order; ``_route`` then asks for the first of them, as the gateway does."""
+        try:
+            plugin, ranking = ranking_of(self._exchange, self._pipeline)
+        except PluginError as error:
+            self._failed(error.plugin, "ranking", error.__cause__ or error)
+            return
+        places = tuple(Place(agent=one.agent.id, reason=one.reason, figures=one.figures) for one in ranking)
+        verdict = f"ranks {', '.join(place.agent for place in places)}"
+        self.taken.append(Step(plugin=plugin or "(config)", hook="ranking", verdict=verdict, ranking=places))
+
     async def _route(self) -> Ended:
         exchange = self._exchange
         exchange.agent = None
@@ -138,6 +164,10 @@ class Steps:
         for name, call, _ in self._pipeline.stages.claims:
             try:
                 claims = list(call(self._exchange) or ())
+            except Refused as refused:
+                verdict = f"refuses: {why(refused.refusal)}"
+                self.taken.append(Step(plugin=name, hook="claims", verdict=verdict, ends=refused.refusal))
+                return refused.refusal
             except Exception as error:  # noqa: BLE001 - the border to plugins
                 return self._failed(name, "claims", error)
             if claims:
@@ -145,7 +175,7 @@ class Steps:
                 self.taken.append(Step(plugin=name, hook="claims", verdict=f"{verdict}; counters are not asked"))
         return None
 
-    def _failed(self, name: str, hook: str, error: Exception) -> Refusal:
+    def _failed(self, name: str, hook: str, error: BaseException) -> Refusal:
         ended = refusal("plugin_failed", f"plugin {name!r} failed: {type(error).__name__}: {error}")
         self.taken.append(Step(plugin=name, hook=hook, verdict=why(ended), ends=ended))
         return ended

@@ -59,6 +59,7 @@ _SORTS: Final = {
     "content-encoding": CONTENT_ENCODING,
     "date": DATE,
     "x-request-id": OURS,
+    "x-agent-id": OURS,
     "x-accel-buffering": OURS,
     "ratelimit": OURS,
     "ratelimit-policy": OURS,

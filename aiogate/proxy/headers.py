@@ -16,14 +16,16 @@ _USUAL: Final = frozenset({"keep-alive", "close", "Keep-Alive"})
 _SPOOFED: Final = ("x-user-", "x-agent-", "x-aiogate-", "x-forwarded-")
 
 
-def clean_request(headers: CIMultiDict[str]) -> None:
-    """Take away what ``Connection`` names and whatever pretends to come from aiogate."""
+def clean_request(headers: CIMultiDict[str]) -> list[str]:
+    """Take away what ``Connection`` names and whatever pretends to come from aiogate, and return the names of that."""
     if (connection := headers.get(_CONNECTION)) is not None and connection not in _USUAL:
         for value in headers.getall(_CONNECTION):
             for token in value.split(","):
                 headers.popall(token.strip(), None)
-    for name in [name for name in headers if _is_spoofed(name)]:
+    spoofed = [name for name in headers if _is_spoofed(name)]
+    for name in spoofed:
         headers.popall(name, None)
+    return spoofed
 
 
 @lru_cache(maxsize=4096)

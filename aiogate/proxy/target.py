@@ -1,4 +1,4 @@
-"""What a request's path names: an agent and the rest for it, byte for byte as it was encoded.
+"""What a request's path names: an agent, or what it has to be able to do, and the rest for it, as it was encoded.
 
 Works on the raw target of the request line (RFC 9112 section 3.2); decodes only to look, never to forward.
 """
@@ -6,6 +6,7 @@ Works on the raw target of the request line (RFC 9112 section 3.2); decodes only
 import re
 from functools import lru_cache
 from typing import Final
+from urllib.parse import unquote
 
 import attrs
 
@@ -16,16 +17,19 @@ __all__ = ["Target", "target_of"]
 _ABSOLUTE: Final = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 _SLASH: Final = re.compile(r"/|\\|%2f|%5c", re.IGNORECASE)
 _DOT: Final = re.compile(r"%2e", re.IGNORECASE)
-_PREFIX: Final = "/agents"
+_AGENTS: Final = "agents"
+_CAPABILITIES: Final = "capabilities"
 _PROBES: Final = frozenset({"/livez", "/readyz", "/healthz"})
 _LONGEST_KEPT: Final = 256
 
 
 @attrs.frozen
 class Target:
-    """A path taken apart; ``agent_id`` is None for the catalogue, ``path`` is ``""`` or begins with ``/``.
+    """A path taken apart; ``agent_id`` is None where it names no agent, ``path`` is ``""`` or begins with ``/``.
 
-    ``refused`` says what is wrong with it (400 or 404); ``is_probe`` that it asks after the gateway's own health.
+    ``capabilities`` are those of ``/capabilities/sql+charts``, each once; without them and without an agent the path is
+    that of a list. ``refused`` says what is wrong with it (400 or 404); ``is_probe`` that it asks after the gateway's
+    own health.
     """
 
     agent_id: str | None
@@ -34,6 +38,7 @@ class Target:
     query: str
     refused: Refusal | None = None
     is_probe: bool = False
+    capabilities: tuple[str, ...] = ()
 
 
 def target_of(raw: str) -> Target:
@@ -60,15 +65,21 @@ def _parse(raw: str) -> Target:
     full_path, _, query = raw.partition("?")
     if "#" in raw or not _encodable(raw):
         raise Refused(refusal("bad_request", "the path holds characters that must be percent-encoded"))
-    if not (full_path == _PREFIX or full_path.startswith(_PREFIX + "/")):
-        raise Refused(refusal("not_found", "there is nothing here; agents are called at /agents/{id}/..."))
-    agent_id, slash, rest = full_path[len(_PREFIX) + 1 :].partition("/")
-    if not agent_id:
+    if full_path.startswith("//"):  # of a URL that a client has joined it would be the host (RFC 3986 section 4.2)
+        raise Refused(refusal("bad_path", "the path must not begin with two slashes"))
+    room, _, rest = full_path[1:].partition("/")
+    if room not in {_AGENTS, _CAPABILITIES}:
+        where = "/agents/{id}/... and by what they can do at /capabilities/{capability}/..."
+        raise Refused(refusal("not_found", f"there is nothing here; agents are called at {where}"))
+    named, slash, rest = rest.partition("/")
+    if not named:
         return Target(None, full_path, "", query)
     path = slash + rest
-    if _leaves(path):
+    if _leaves(path) or (room == _CAPABILITIES and _leaves(named)):
         raise Refused(refusal("bad_path", "the path must not hold a '..' segment, encoded or not"))
-    return Target(agent_id, full_path, path, query)
+    if room == _AGENTS:
+        return Target(named, full_path, path, query)
+    return Target(None, full_path, path, query, capabilities=tuple(dict.fromkeys(unquote(named).split("+"))))
 
 
 def _origin_form(raw: str) -> str:

@@ -1,11 +1,12 @@
 """Opens an exchange from a request: what it asks for, from where, with which headers and body."""
 
+from collections.abc import Mapping
 from random import getrandbits
 from typing import Final
 
 from multidict import CIMultiDict, istr
 
-from aiogate.exchange import Exchange, Principal
+from aiogate.exchange import Agent, Exchange, Principal
 from aiogate.proxy.body import ClientBody
 from aiogate.proxy.client_address import client_address
 from aiogate.proxy.headers import clean_request
@@ -13,18 +14,19 @@ from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.target import Target
 from aiogate.server.generation import Generation
 
-__all__ = ["ANONYMOUS", "open_exchange"]
+__all__ = ["ANONYMOUS", "look_round", "open_exchange", "with_all"]
 
 ANONYMOUS = Principal(id="anonymous")
 _CONTENT_LENGTH: Final = istr("Content-Length")
 _EXPECT: Final = istr("Expect")
+_EXPLAIN: Final = istr("X-Aiogate-Explain")
 
 
 def open_exchange(inbound: Inbound, target: Target, generation: Generation) -> tuple[ClientBody, Exchange]:
-    """Return the request's body and the exchange, with the agent that the path names as its candidate.
+    """Return the request's body and the exchange, with the agents that the path names as its candidates.
 
-    A path that names no agent, or one that there is not, begins with all agents: what the plugins leave of them is what
-    this principal may use, for the catalogue and for the suggestions of a 404.
+    A path that names none that there is begins with all agents: what the plugins leave of them is what this principal
+    may use, for lists and for the suggestions of a 404. Where the ranking is asked for no agent is named.
     """
     settings, clock = generation.settings, generation.clock
     named = settings.agents.get(target.agent_id) if target.agent_id is not None else None
@@ -37,8 +39,8 @@ def open_exchange(inbound: Inbound, target: Target, generation: Generation) -> t
     address = peer[0] if isinstance(peer, tuple) else ""
     if generation.trusted_proxies:
         address = client_address(address, headers, generation.trusted_proxies)
-    clean_request(headers)
-    return body, Exchange(  # by position: with so many names the call would take three times as long
+    spoofed = clean_request(headers)
+    exchange = Exchange(  # by position: with so many names the call would take three times as long
         f"{getrandbits(128) | 1:032x}",
         clock,
         inbound.method,
@@ -50,7 +52,7 @@ def open_exchange(inbound: Inbound, target: Target, generation: Generation) -> t
         address,
         headers,
         int(length) if length is not None else None if inbound.has_body else 0,
-        [named] if named is not None else list(settings.agents.values()),
+        [named] if named is not None else with_all(target.capabilities, settings.agents),
         body,
         generation.number,
         clock.monotonic(),
@@ -59,3 +61,22 @@ def open_exchange(inbound: Inbound, target: Target, generation: Generation) -> t
         ANONYMOUS if settings.server.anonymous else None,
         named,
     )
+    if named is None:
+        look_round(exchange, target.capabilities, settings.agents)
+    if spoofed and inbound.headers.get(_EXPLAIN) == "1" and exchange.unavailable is None:
+        exchange.explains = True
+        exchange.agent = None
+    return body, exchange
+
+
+def with_all(capabilities: tuple[str, ...], agents: Mapping[str, Agent]) -> list[Agent]:
+    """Return the agents that declare all of the capabilities, in the order of the config."""
+    return [agent for agent in agents.values() if all(one in agent.capabilities for one in capabilities)]
+
+
+def look_round(exchange: Exchange, capabilities: tuple[str, ...], agents: Mapping[str, Agent]) -> None:
+    """Note what a path asks for that names no agent; where nobody can do that, the exchange is about all agents."""
+    exchange.capabilities = capabilities
+    if not capabilities or not exchange.candidates:
+        exchange.candidates = list(agents.values())
+        exchange.unavailable = {}

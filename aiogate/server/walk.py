@@ -129,7 +129,7 @@ class Walk:
                 await self._refuse(refusal(error.code, error.detail), Outcome.UPSTREAM_FAILED)
             return
         try:
-            await self._relay(response, head)
+            await self._relay(agent, response, head)
         except UpstreamError as error:
             if not self.answer.writable:
                 raise ConnectionResetError from error
@@ -160,7 +160,7 @@ class Walk:
             body = await self.body.read(length)
         return body, f"\r\nContent-Length: {len(body)}"
 
-    async def _relay(self, response: Response, head: Head) -> None:
+    async def _relay(self, agent: Agent, response: Response, head: Head) -> None:
         exchange = self.exchange
         exchange.first_byte = self.house.clock.monotonic()
         exchange.status = head.status
@@ -168,7 +168,7 @@ class Walk:
         exchange.content_type = head.media_type
         exchange.content_encoding = head.encoding
         self._observe = self.generation.pipeline.observers(exchange)
-        own = self._own_headers()
+        own = f"X-Request-Id: {exchange.id}\r\nX-Agent-Id: {agent.id}{quota_lines(exchange.quotas)}"
         if head.media_type[:17].lower() == "text/event-stream":
             own += "\r\nX-Accel-Buffering: no"
         if head.collides or exchange.edited_headers is not None:
@@ -181,7 +181,7 @@ class Walk:
         await tunnel(self.inbound, response, exchange, self.answer, self._conclude)
 
     def _own_headers(self) -> str:
-        """Return the header lines that every answer has, with CRLF between them."""
+        """Return the header lines that every answer of our own has, with CRLF between them."""
         exchange = self.exchange
         return f"X-Request-Id: {exchange.id}{quota_lines(exchange.quotas)}"
 

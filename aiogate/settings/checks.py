@@ -11,11 +11,21 @@ from typing import Any, Final, NoReturn
 from aiogate.exchange import Secret
 from aiogate.settings.faults import Faults, fail
 
-__all__ = ["are_headers", "are_networks", "are_roles", "at_least", "is_loopback", "is_memory", "is_positive"]
+__all__ = [
+    "are_capabilities",
+    "are_headers",
+    "are_networks",
+    "are_roles",
+    "at_least",
+    "is_loopback",
+    "is_memory",
+    "is_positive",
+]
 
 Check = Callable[[Any, Any, Any], None]
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_CAPABILITY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:~@-]{0,63}")
 _NOT_IN_A_VALUE: Final = re.compile(r"[\r\n\0]")  # RFC 9110 section 5.5
 _NOT_TO_SET: Final = frozenset(
     {
@@ -55,6 +65,13 @@ def are_networks(_owner: object, _attribute: object, values: tuple[str, ...]) ->
     """Refuse what is no address and no network such as ``10.0.0.0/8``."""
     for value in values:
         ip_network(value)
+
+
+def are_capabilities(_owner: object, _attribute: object, values: tuple[str, ...]) -> None:
+    """Check that capabilities can stand in a path, where ``+`` joins several."""
+    for value in values:
+        if not _CAPABILITY.fullmatch(value):
+            _refuse(f"a capability has up to 64 letters, digits and '_.:~@-' and begins with no sign, got {value!r}")
 
 
 def is_loopback(_owner: object, _attribute: object, value: Any) -> None:  # noqa: ANN401 - model.py's Address

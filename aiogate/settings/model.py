@@ -14,6 +14,7 @@ import attrs
 from aiogate.claims import Rate
 from aiogate.exchange import Agent, Secret, UsageRule
 from aiogate.settings.checks import (
+    are_capabilities,
     are_headers,
     are_networks,
     are_roles,
@@ -133,7 +134,7 @@ class AgentSettings:
     rate_limit: Rate | None = None
     concurrency: int | None = attrs.field(default=None, validator=at_least(1))
     cost_center: str | None = None
-    capabilities: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = attrs.field(default=(), validator=are_capabilities)
     tags: tuple[str, ...] = ()
     headers: Mapping[str, Secret] = attrs.field(factory=dict, validator=are_headers, hash=False)
     connect_seconds: float = attrs.field(default=5.0, validator=is_positive)
@@ -149,6 +150,9 @@ class AgentSettings:
     client_certificate: Path | None = attrs.field(default=None, validator=is_readable)
     client_key: Path | None = attrs.field(default=None, validator=is_readable)
     server_name: str | None = attrs.field(default=None, validator=is_server_name)
+    priority: int = 0
+    weight: int = attrs.field(default=1, validator=at_least(0))
+    group: str | None = None
     usage: UsageRule = _RECOGNISED
 
     @required_roles.validator

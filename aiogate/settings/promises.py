@@ -17,6 +17,9 @@ _KEPT_BY: Final = (
     ("required_roles", "required_roles", "roles"),
     ("rate_limit", "rate_limit", "limits"),
     ("concurrency", "concurrency", "limits"),
+    ("priority", "priority", "routing"),
+    ("weight", "weight", "routing"),
+    ("group", "group", "routing"),
 )
 """Key of an agent, what a plugin has to enforce, the built-in that does."""
 

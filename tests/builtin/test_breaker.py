@@ -218,12 +218,40 @@ def test_a_probe_whose_error_is_still_on_its_way_lets_nobody_in() -> None:
     assert house.ruled_out() is not None
 
 
-def test_the_catalogue_lists_an_agent_that_is_down() -> None:
+def test_a_list_shows_an_agent_that_is_down_as_unavailable() -> None:
     house = House()
     house.fail()
-    exchange = house.exchange(SUPPORT, SEARCH, target=None)
+    exchange = house.exchange(SUPPORT, SEARCH, target=None, unavailable={})
     house.breaker.pre_request(exchange)
     assert exchange.candidates == [SUPPORT, SEARCH]
+    assert list(exchange.unavailable or ()) == ["support"]
+
+
+@pytest.mark.parametrize("next_agent", [SEARCH, None])
+def test_the_probe_of_an_agent_that_does_not_serve_after_all_is_free_at_once(next_agent: Any) -> None:
+    """Its claims did not fit: the next agent is tried, or none is left."""
+    house = House()
+    house.fail()
+    house.now += 30.0
+    exchange = house.admitted()
+    assert house.ruled_out() is not None
+    exchange.agent = next_agent
+    if next_agent is None:
+        house.breaker.post_response(exchange)
+    else:
+        house.breaker.claims(exchange)
+    assert house.ruled_out() is None
+
+
+def test_how_one_agent_serves_says_nothing_of_one_whose_probe_was_left() -> None:
+    house = House()
+    house.fail()
+    house.now += 30.0
+    exchange = house.admitted()
+    exchange.agent = SEARCH
+    house.breaker.claims(exchange)
+    house.end(exchange, 200)
+    assert [one.phase for one in house.breaker.statuses() if one.agent == "support"] == [Phase.HALF_OPEN]
 
 
 @pytest.mark.parametrize("status", [429, 529])

@@ -337,7 +337,7 @@ def test_the_first_match_wins_whatever_rules_there_are(rules: list[dict[str, Any
         plugin(*rules).pre_request(exchange).send(None)
     expected = {name: naive(rules, name) for name in "abcd"}
     assert [agent.id for agent in exchange.candidates] == [name for name in "abcd" if expected[name] is None]
-    found = [(why.rule, why.code) for why in exchange._ruled_out]
+    found = [(why.rule, why.code) for why in exchange.ruled_out]
     assert found == [why for why in expected.values() if why is not None]
 
 

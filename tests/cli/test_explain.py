@@ -171,3 +171,57 @@ def test_an_id_that_the_journal_does_not_have_is_said_in_one_sentence(tmp_path: 
 def test_help_shows_an_example_before_the_options() -> None:
     output = explain("--help").output
     assert output.index("Example:\n") < output.index("Options:")
+
+
+ROUTED = """
+[pipeline]
+plugins = ["api_keys", "roles", "routing"]
+
+[plugins.api_keys]
+keys = [{ id = "k", sha256 = "%s", principal = "alice" }]
+
+[agents.first]
+url = "http://127.0.0.1:1"
+capabilities = ["sql"]
+priority = 2
+
+[agents.second]
+url = "http://127.0.0.1:1"
+capabilities = ["sql"]
+priority = 1
+
+[agents.closed]
+url = "http://127.0.0.1:1"
+capabilities = ["sql"]
+required_role = "analyst"
+"""
+
+
+def routed(tmp_path: Path) -> Path:
+    path = tmp_path / "gateway.toml"
+    path.write_text(ROUTED % ("0" * 64))
+    return path
+
+
+def test_a_capability_is_explained_with_route_and_ranking(tmp_path: Path) -> None:
+    found = explained(routed(tmp_path), "--as", "alice", "POST", "/capabilities/sql/q")
+    assert verdicts(found)["roles.pre_request"].startswith("rules out closed: 403 role_required")
+    assert verdicts(found)["routing.ranking"] == "ranks second, first"
+    assert verdicts(found)["routing.route"] == "second"
+    [ranking] = [step["ranking"] for step in found["steps"] if step["hook"] == "ranking"]
+    assert ranking[0] == {"agent": "second", "reason": "priority 1", "figures": {"priority": 1}}
+    assert (found["verdict"], found["agent"]) == ("sent", "second")
+    lines = explain(routed(tmp_path), "--as", "alice", "POST", "/capabilities/sql/q").output.splitlines()
+    assert "        1. second: priority 1" in lines
+    assert lines[-1] == "  => sent to second: POST http://127.0.0.1:1/q"
+
+
+@pytest.mark.parametrize(
+    "path, verdict, code",
+    [("/capabilities/sqll/q", "refused", "unknown_capability"), ("/capabilities", "answered", None)],
+)
+def test_paths_that_reach_no_agent_end_as_in_the_gateway(
+    path: str, verdict: str, code: str | None, tmp_path: Path
+) -> None:
+    found = explained(routed(tmp_path), "--as", "alice", "GET", path)
+    assert (found["verdict"], found["refusal"] and found["refusal"]["code"]) == (verdict, code)

@@ -165,7 +165,11 @@ async def test_the_catalogue_lists_the_agents(client: aiohttp.ClientSession, tmp
     async with fake_agent() as agent, running_gateway(anonymous(agent.url, description="d"), tmp_path) as gateway:
         async with client.get(f"{gateway.url}/agents") as response:
             said = await response.json()
-        assert said == {"agents": [{"id": "echo", "description": "d", "capabilities": [], "path": "/agents/echo"}]}
+        assert said == {
+            "agents": [
+                {"id": "echo", "description": "d", "capabilities": [], "path": "/agents/echo", "state": "available"}
+            ]
+        }
         async with client.post(f"{gateway.url}/agents") as response:
             await problem(response, 405, "method_not_allowed")
 

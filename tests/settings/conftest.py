@@ -73,6 +73,7 @@ SHELF = {
     "keys": PluginFacts(config=KeysConfig, enforces=frozenset({"principal"})),
     "roles": PluginFacts(enforces=frozenset({"required_roles"})),
     "limits": PluginFacts(enforces=frozenset({"rate_limit", "concurrency"})),
+    "routing": PluginFacts(enforces=frozenset({"priority", "weight", "group"})),
     "needy": PluginFacts(config=NeedyConfig),
     "broken": PluginFacts(config=BrokenConfig),
 }

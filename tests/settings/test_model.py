@@ -42,6 +42,17 @@ def test_a_wait_is_longer_than_nothing(problems: Refuse, line: str) -> None:
     assert "expected more than 0, got" in problem
 
 
+def test_capabilities_can_stand_in_a_path(load: Load, problems: Refuse) -> None:
+    assert load(f'{IN_ORDER}capabilities = ["sql", "acme:v1.2~x"]\n').agents["support"].capabilities
+    for name in ("", "a b", "sql+charts", "a/b", "..", "%41", "x" * 65):
+        [problem] = of_agent(problems, f'capabilities = ["sql", "{name}"]')
+        assert problem.startswith("capabilities: a capability has up to 64 letters, digits and")
+
+
+def test_a_weight_is_not_negative(problems: Refuse) -> None:
+    assert "weight: expected 0 or more, got -1" in of_agent(problems, "weight = -1")
+
+
 def test_concurrency_lets_at_least_one_in(problems: Refuse) -> None:
     assert of_agent(problems, "concurrency = 0") == ["concurrency: expected 1 or more, got 0"]
 

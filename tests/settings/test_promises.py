@@ -22,6 +22,14 @@ def test_a_limit_that_nobody_enforces_is_refused(load: Load, problems: Refuse, l
     assert problem == f"agents.support.{key}: {message} (line 6)"
 
 
+@pytest.mark.parametrize("line", ["priority = 1", "weight = 5", 'group = "g"'])
+def test_a_place_in_a_ranking_that_nobody_makes_is_refused(load: Load, problems: Refuse, line: str) -> None:
+    assert load(f"{IN_ORDER}{line}\n".replace('"limits"', '"limits", "routing"'))
+    [problem] = problems(f"{IN_ORDER}{line}\n")
+    assert problem.startswith(f"agents.support.{line.partition(' ')[0]}: is set, but no plugin")
+    assert problem.endswith('add "routing" (line 6)')
+
+
 def test_a_gateway_that_knows_nobody_is_refused(problems: Refuse) -> None:
     [problem] = problems(IN_ORDER.replace('"keys", ', ""))
     message = 'no plugin authenticates callers; add "api_keys" or set server.anonymous = true'

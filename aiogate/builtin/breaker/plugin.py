@@ -19,7 +19,8 @@ from aiogate.builtin.breaker.verdict import ASKS_FOR_PAUSE, Verdict, asked_secon
 __all__ = ["Breaker"]
 
 _log: Final = logging.getLogger(__name__)
-PROBE: Final = Key[Probe]("breaker.probe")
+PROBE: Final = Key[tuple[str, Probe]]("breaker.probe")
+"""The probe that an exchange holds, behind the id of the agent that it is for."""
 _WHY: Final = {
     Phase.OPEN: "it has failed several times in a row",
     Phase.HALF_OPEN: "it has failed, and whether it is back is being found out",
@@ -62,7 +63,7 @@ class Breaker:
     def pre_request(self, exchange: Exchange) -> None:
         """Rule out the candidates that nothing may be sent to now."""
         shut = self._circuits.shut
-        if not shut or exchange.target is None:  # the catalogue lists what one may use, not what is up
+        if not shut:
             return
         now = exchange.clock.monotonic()
         for agent in tuple(exchange.candidates):
@@ -76,25 +77,31 @@ class Breaker:
 
         Raises ``Refused`` when another exchange was faster, or the circuit has opened since ``pre_request``.
         """
-        agent = exchange.agent
-        circuit = self._circuits.shut.get(agent.id) if agent is not None else None
-        if agent is None or circuit is None:
+        shut = self._circuits.shut
+        if not shut:
             return ()
         now = exchange.clock.monotonic()
+        self._leave(exchange, now)
+        agent = exchange.agent
+        circuit = shut.get(agent.id) if agent is not None else None
+        if agent is None or circuit is None:
+            return ()
         why = _refusal(agent, circuit, now)
         if why is not None:
             raise Refused(why)
         probe = circuit.probe(now, agent.connect_seconds + agent.first_byte_seconds)
         if probe is not None:
-            exchange[PROBE] = probe
+            exchange[PROBE] = agent.id, probe
         return ()
 
     @hookimpl
     def response_started(self, exchange: Exchange) -> None:
         """Close the circuit on the head of a probe's good answer; pause an agent that asks for it."""
-        probe = exchange.get(PROBE)
         agent = exchange.agent
-        if agent is None or (probe is None and exchange.status not in ASKS_FOR_PAUSE):
+        if agent is None:
+            return
+        probe = _probe(exchange, agent)
+        if probe is None and exchange.status not in ASKS_FOR_PAUSE:
             return
         now = exchange.clock.monotonic()
         if probe is not None and not is_failure(exchange.status):
@@ -109,6 +116,8 @@ class Breaker:
     @hookimpl
     def post_response(self, exchange: Exchange) -> None:
         """Count how the exchange ended, and free the probe of one that has found out nothing."""
+        if exchange.get(PROBE) is not None:
+            self._leave(exchange, exchange.clock.monotonic())
         agent = exchange.agent
         if agent is None:
             return
@@ -117,7 +126,7 @@ class Breaker:
         if said is not Verdict.BAD and (known is None or (known.is_well and agent.id not in self._circuits.shut)):
             return
         now = exchange.clock.monotonic()
-        probe = exchange.get(PROBE)
+        probe = _probe(exchange, agent)
         began = now if exchange.forwarded is None else exchange.forwarded
         with self._circuits.change(agent.id, now) as circuit:
             if said is Verdict.BAD:
@@ -151,6 +160,13 @@ class Breaker:
 
     # the rest
 
+    def _leave(self, exchange: Exchange, now: float) -> None:
+        """Free the probe of an agent that does not serve the exchange after all; another one may have it at once."""
+        held = exchange.get(PROBE)
+        if held is not None and (exchange.agent is None or exchange.agent.id != held[0]):
+            with self._circuits.change(held[0], now) as circuit:
+                circuit.release(held[1])
+
     def _hold(self, agent_id: str, hold: Hold) -> Hold:
         self._known(agent_id)
         now = self._clock.monotonic()
@@ -164,6 +180,12 @@ class Breaker:
             hint = f"; did you mean {close[0]!r}?" if close else ""
             msg = f"there is no agent {agent_id!r}{hint}"
             raise AiogateError(msg)
+
+
+def _probe(exchange: Exchange, agent: Agent) -> Probe | None:
+    """Return the probe of an agent that an exchange holds."""
+    held = exchange.get(PROBE)
+    return held[1] if held is not None and held[0] == agent.id else None
 
 
 def _refusal(agent: Agent, circuit: Circuit, now: float) -> Refusal | None:

@@ -168,6 +168,7 @@ HEADERS = (
         "the journal's name for the exchange",
         r"(?i)(answers?|clients?)\b[^.]*`X-Request-Id`",
     ),
+    _told("x-agent-id", "echo", "which agent has served", r"`X-Agent-Id`"),
     _told(
         "ratelimit", r'"rate_limit";r=\d+(;t=\d+)?', "the limits plugin says what is left", "answers with `RateLimit`"
     ),
