@@ -12,10 +12,9 @@ from aiogate.cli import EX_CONFIG, config_file
 from aiogate.errors import Problem, SettingsError
 from aiogate.pipeline.load import load
 from aiogate.pipeline.run import Pipeline
+from aiogate.settings.document import Document
 from aiogate.settings.faults import dotted
-from aiogate.settings.lines import Lines
 from aiogate.settings.model import Settings
-from aiogate.settings.read import read_text
 
 __all__ = ["check"]
 
@@ -55,12 +54,12 @@ def check(ctx: click.Context, file: Path, *, as_json: bool) -> None:
 
 def _warnings(file: Path, settings: Settings, pipeline: Pipeline) -> Iterator[Problem]:
     """Yield what is in order and yet cannot be meant: a plugin that knows of any has a method ``warnings(agents)``."""
-    lines = Lines.of(read_text(file))
+    document = Document.read(file)
     for name, plugin in pipeline.plugins.items():
         warn = getattr(plugin, "warnings", None)
         for place, message in warn(settings.agents) if warn is not None else ():
             path = f"{dotted(('plugins', name))}.{place}"
-            yield Problem(path, message, lines.line(path))
+            yield document.placed(Problem(path, message))
 
 
 def _print_json(file: Path, problems: tuple[Problem, ...], warnings: tuple[Problem, ...] = ()) -> None:
