@@ -1,7 +1,9 @@
 """Another config while the gateway runs: all of it in one step, or nothing; what is under way ends as it began."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -162,6 +164,28 @@ async def test_a_generation_that_nobody_uses_is_left_at_once(tmp_path: Path) -> 
             while "1 out" not in noting.notes:
                 await asyncio.sleep(0)
             assert noting.notes == ["1 in", "2 in", "1 out"]
+
+
+async def test_nothing_is_left_of_the_configs_that_were(client: aiohttp.ClientSession, tmp_path: Path) -> None:
+    """Neither they nor tasks nor descriptors, while calls go on."""
+
+    def open_now() -> tuple[int, int]:
+        return len(asyncio.all_tasks()), len([*Path("/proc/self/fd").iterdir()])
+
+    async with fake_agent() as agent:
+        config = with_plugins(anonymous(agent.url, rate_limit="1000/second"), "noting", "limits", "cost", "breaker")
+        async with running_gateway(config, tmp_path, {"noting": owner()}) as gateway, asyncio.timeout(SECONDS):
+            was, before = list[weakref.ref[object]](), (0, 0)
+            for turn in range(20):
+                assert await status(client, f"{gateway.url}/agents/echo/x") == 200
+                was.append(weakref.ref(gateway.gateway.generation.pipeline.plugins["noting"]))
+                assert (await gateway.gateway.reloads.reload("test")).successful
+                while gateway.gateway.reloads._outgoing._running:
+                    await asyncio.sleep(0)
+                before = open_now() if turn == 2 else before
+            assert open_now() == before
+            gc.collect()
+            assert [alive for alive in was if alive() is not None] == []
 
 
 async def test_a_gateway_that_stops_leaves_every_generation(client: aiohttp.ClientSession, tmp_path: Path) -> None:
