@@ -155,6 +155,35 @@ async def test_an_exchange_under_way_ends_on_what_it_began_with(client: aiohttp.
     assert sorted(record["generation"] for record in gateway.records()) == [1, 2]
 
 
+async def test_a_plugin_is_not_left_while_it_hears_of_an_end(client: aiohttp.ClientSession, tmp_path: Path) -> None:
+    held, told = Held(), asyncio.Event()
+
+    class Slow(Owner):
+        notes: list[str] = []  # noqa: RUF012 - of this test alone
+
+        @hookimpl
+        async def post_response(self) -> None:
+            await told.wait()
+            self.notes.append(f"{self.number} told")
+
+    async with fake_agent(held) as agent:
+        config = with_plugins(anonymous(agent.url), "slow")
+        async with running_gateway(config, tmp_path, {"slow": Slow}) as gateway, asyncio.timeout(SECONDS):
+            async with client.get(f"{gateway.url}/agents/echo/held") as stream:
+                await held.started.wait()
+                await gateway.gateway.reloads.reload("test")
+                held.go_on.set()
+                await stream.read()
+            while gateway.gateway.house.outgoing:
+                await asyncio.sleep(0)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            told.set()
+            while "1 out" not in Slow.notes:
+                await asyncio.sleep(0)
+    assert Slow.notes == ["1 in", "1 asked", "2 in", "1 told", "1 out", "2 out"]
+
+
 async def test_a_generation_that_nobody_uses_is_left_at_once(tmp_path: Path) -> None:
     noting = owner()
     async with fake_agent() as agent:

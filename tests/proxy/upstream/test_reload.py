@@ -41,7 +41,15 @@ class Speaks:
             writer.close()
 
     def agent(self, **facts: object) -> Agent:
-        return Agent(**{"id": "a", "url": f"http://127.0.0.1:{self.port}", "headers": {"x": Secret("1")}, **facts})  # type: ignore[arg-type]
+        return Agent(
+            **{
+                "id": "a",
+                "url": f"http://127.0.0.1:{self.port}",
+                "headers": {"x": Secret("1")},
+                "idle_connection_seconds": 60.0,
+                **facts,
+            }
+        )  # type: ignore[arg-type]
 
     async def until_open(self, count: int) -> None:
         async with asyncio.timeout(SECONDS):
