@@ -47,11 +47,13 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "role_required": Kind(403, "Role required", "permission_error"),
     "policy_denied": Kind(403, "Denied by a policy", "permission_error"),
     "policy_failed": Kind(403, "A policy could not be decided", "permission_error"),
+    "foreign_origin": Kind(403, "Asked by a foreign web page", "permission_error"),
     "unknown_agent": Kind(404, "Unknown agent", "not_found_error"),
     "unknown_capability": Kind(404, "Unknown capability", "not_found_error"),
     "not_found": Kind(404, "Not found", "not_found_error"),
     "method_not_allowed": Kind(405, "Method not allowed", "invalid_request_error"),
     "body_too_large": Kind(413, "Body too large", "request_too_large"),
+    "config_invalid": Kind(422, "The config has problems", "invalid_request_error"),
     "rate_limited": Kind(429, "Rate limit reached", "rate_limit_error"),
     "concurrency_limited": Kind(429, "Too many at once", "rate_limit_error"),
     "headers_too_large": Kind(431, "Headers too large", "invalid_request_error"),
@@ -152,17 +154,21 @@ class Refused(AiogateError):  # noqa: N818 - a refusal is an ordinary answer, no
 class Problem:
     """One thing that is wrong with a config.
 
-    ``path`` is dotted (``agents.support.url``), ``line`` counts from 1 and is None where no line is to blame.
+    ``path`` is dotted (``agents.support.url``), ``line`` counts from 1 and is None where no line is to blame; ``file``
+    is the included file that the line is in, None for the config itself.
     """
 
     path: str
     message: str
     line: int | None = None
+    file: str | None = None
 
     def __str__(self) -> str:
-        """Return ``path: message (line N)``; what the message shows below its first line stays below."""
+        """Return ``path: message (FILE, line N)``; what the message shows below its first line stays below."""
         what, *shown = self.message.split("\n")
-        place = f" (line {self.line})" if self.line is not None else ""
+        places = [self.file] if self.file is not None else []
+        places += [f"line {self.line}"] if self.line is not None else []
+        place = f" ({', '.join(places)})" if places else ""
         return "\n".join([f"{self.path}: {what}{place}" if self.path else f"{what}{place}", *shown])
 
 

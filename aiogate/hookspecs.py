@@ -84,17 +84,27 @@ class Ranked:
 
 
 class Hooks:
-    """The hooks, in the order in which an exchange meets them."""
+    """The hooks, in the order in which an exchange meets them.
+
+    Each config builds its plugins anew. What a plugin has learnt goes on by a method ``inherit(previous)``, no hook: it
+    is called on the new plugin with the one that had its name before, as the very last step before the new config is
+    in force. Exchanges of the old config still end on ``previous``, so what is to be shared is shared, not copied. If
+    it raises, the old config stays in force. A plugin of which there can be only one, as it owns a port, says
+    ``outlives_reload = True``: while its class and settings stay the same, so does it, and ``lifespan`` is not called.
+    """
 
     @hookspec
     def lifespan(self, gateway: Gateway) -> AbstractAsyncContextManager[object] | None:
-        """Own something for as long as the gateway runs: a connection, a task, a server.
+        """Own something for as long as a config is in force: a connection, a task, a server.
 
-        *Called* once at start, before the gateway listens, in config order; left in reverse when it stops.
+        *Called* once per config, in config order: at start before the gateway listens, at a reload before the new
+        config is in force. Left in reverse when the last exchange that began with the config has ended, or the gateway
+        stops; entered and left in one task. For a while, the old plugin and the new one both run.
 
         *Return* an async context manager, or None.
 
-        *If you raise* the start fails and the message names the plugin.
+        *If you raise* the start fails, or the reload: then the config before stays in force. The message names the
+        plugin.
 
         *Cost*: none per exchange.
 

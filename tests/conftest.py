@@ -12,7 +12,7 @@ def no_blocking_calls() -> Iterator[BlockBuster]:
     with blockbuster_ctx("aiogate") as guard:
         for function in guard.functions.values():
             # a config is read before anything is served; the journal's one write(2) is synchronous by design
-            function.can_block_in("aiogate/testing/__init__.py", {"running_gateway", "records"})
+            function.can_block_in("aiogate/testing/__init__.py", {"running_gateway", "configure", "records"})
             function.can_block_in("aiogate/journal/writer.py", {"open", "append", "close"})
             function.can_block_in("aiogate/server/access_log.py", {"close"})
         yield guard

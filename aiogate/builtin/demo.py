@@ -58,6 +58,7 @@ class Demo:
     """Owns the demo agent; ``url`` is where it answers, or None while it does not."""
 
     Config = DemoConfig
+    outlives_reload = True  # a port can be had once
 
     def __init__(self, config: DemoConfig) -> None:
         """Keep the address."""

@@ -13,7 +13,7 @@ import ipaddress
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
 import attrs
@@ -116,6 +116,14 @@ class LimitsConfig:
                 raise ValueError(msg)
 
 
+def _never_binds(limit: LimitSettings, stricter: LimitSettings) -> bool:
+    """Tell whether every exchange that one limit counts is counted by another that leaves less, for as long."""
+    if limit is stricter or limit.rate is None or stricter.rate is None or limit.concurrency is not None:
+        return False
+    same = limit.match == stricter.match and set(limit.per) == set(stricter.per)
+    return same and stricter.rate.amount < limit.rate.amount and stricter.rate.seconds >= limit.rate.seconds
+
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Facts = dict[str, tuple[str | None, ...]]
 
@@ -131,6 +139,17 @@ class Limits:
         self._limits = config.limit
         self._by_address = any(limit.match.client_address or "client_address" in limit.per for limit in config.limit)
         self._kept: dict[tuple[int, str, str], tuple[Principal, Agent, tuple[Claim, ...]]] = {}
+
+    def warnings(self, agents: Mapping[str, Agent]) -> Iterator[tuple[str, str]]:
+        """Yield where in the config a limit can never bind, and why."""
+        for index, limit in enumerate(self._limits):
+            named = limit.match.agent
+            if named and not any(name in agents for name in named):
+                yield f"limit[{index}].match.agent", f"can never bind: there is no agent {' or '.join(named)}"
+            for stricter in self._limits:
+                if _never_binds(limit, stricter):
+                    yield f"limit[{index}].rate", f"can never bind: limit {stricter.name!r} is reached before it"
+                    break
 
     @hookimpl
     def claims(self, exchange: Exchange) -> Iterable[Claim]:

@@ -18,6 +18,8 @@ _INTERRUPTED: Final = 130
 _COMMANDS: Final = {
     "serve": ("aiogate.cli.serve:serve", "Serve a config."),
     "check": ("aiogate.cli.check:check", "Find every problem of a config without serving it."),
+    "reload": ("aiogate.cli.reload:reload", "Have a running gateway read its config again."),
+    "status": ("aiogate.cli.status:status", "Show what a running gateway has in force."),
     "config": ("aiogate.cli.config:config", "Show what a config puts in force."),
     "explain": ("aiogate.cli.explain:explain", "Show step by step what becomes of a request."),
     "policy": ("aiogate.cli.policy:policy", "Try policies before they are in force."),

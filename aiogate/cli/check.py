@@ -1,21 +1,25 @@
 """``aiogate check``: every problem of a config at once, for people and for their CI."""
 
+import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import click
 import orjson
 
 from aiogate.cli import EX_CONFIG, config_file
-from aiogate.errors import Problem, SettingsError
+from aiogate.errors import Problem, SettingsError, UpstreamError
+from aiogate.exchange import Agent
 from aiogate.pipeline.load import load
 from aiogate.pipeline.run import Pipeline
+from aiogate.proxy.upstream.dial import Dialer
+from aiogate.proxy.upstream.endpoint import endpoint_for
+from aiogate.settings.document import Document
 from aiogate.settings.faults import dotted
-from aiogate.settings.lines import Lines
 from aiogate.settings.model import Settings
-from aiogate.settings.read import read_text
 
 __all__ = ["check"]
 
@@ -32,11 +36,14 @@ __all__ = ["check"]
 )
 @config_file
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--probe", is_flag=True, help="Connect to each agent too; one that cannot be reached is a problem.")
 @click.pass_context
-def check(ctx: click.Context, file: Path, *, as_json: bool) -> None:
+def check(ctx: click.Context, file: Path, *, as_json: bool, probe: bool) -> None:
     """Check a config, the plugins that it builds included."""
     try:
         settings, pipeline = load(file, os.environ)
+        if probe:
+            _probe(file, settings.agents.values())
     except SettingsError as error:
         if not as_json:
             raise
@@ -55,12 +62,74 @@ def check(ctx: click.Context, file: Path, *, as_json: bool) -> None:
 
 def _warnings(file: Path, settings: Settings, pipeline: Pipeline) -> Iterator[Problem]:
     """Yield what is in order and yet cannot be meant: a plugin that knows of any has a method ``warnings(agents)``."""
-    lines = Lines.of(read_text(file))
+    document = Document.read(file)
+    for path, message in _nobody_may_call(settings, pipeline):
+        yield document.placed(Problem(path, message))
     for name, plugin in pipeline.plugins.items():
         warn = getattr(plugin, "warnings", None)
         for place, message in warn(settings.agents) if warn is not None else ():
             path = f"{dotted(('plugins', name))}.{place}"
-            yield Problem(path, message, lines.line(path))
+            yield document.placed(Problem(path, message))
+
+
+def _nobody_may_call(settings: Settings, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    """Yield the agents that ask for a role which no principal has, as far as the plugins know all principals."""
+    authenticating: list[Any] = [
+        one for one in pipeline.plugins.values() if "principal" in getattr(one, "enforces", ())
+    ]
+    if not authenticating or not all(hasattr(one, "principals") for one in authenticating):
+        return
+    known = frozenset[str]().union(*(who.roles for one in authenticating for who in one.principals()))
+    for agent in settings.agents.values():
+        if agent.required_roles and known.isdisjoint(agent.required_roles):
+            roles = " or ".join(sorted(agent.required_roles))
+            yield (
+                dotted(("agents", agent.id, "required_role")),
+                f"nobody may call it: no principal has the role {roles}",
+            )
+
+
+def _probe(file: Path, agents: Iterable[Agent]) -> None:
+    """Connect to every agent; raises ``SettingsError`` with those that cannot be reached."""
+    unreachable = _unreachable(agents)
+    if unreachable:
+        raise SettingsError(str(file), Document.read(file).in_order(unreachable))
+
+
+def _unreachable(agents: Iterable[Agent]) -> list[Problem]:
+    """Connect to every agent, TLS included, all at once; return what fails."""
+
+    async def probe(dialer: Dialer, agent: Agent) -> Problem | None:
+        try:
+            connected = await dialer.connect(endpoint_for(agent), _Connected, agent.connect_seconds, name=agent.id)
+        except UpstreamError as error:
+            return Problem(dotted(("agents", agent.id, "url")), error.detail)
+        connected.close()
+        return None
+
+    async def probe_all() -> list[Problem | None]:
+        dialer = Dialer()
+        try:
+            return await asyncio.gather(*(probe(dialer, agent) for agent in agents))
+        finally:
+            dialer.close()
+
+    return [problem for problem in asyncio.run(probe_all()) if problem is not None]
+
+
+class _Connected(asyncio.Protocol):
+    """A connection that is made and closed."""
+
+    _transport: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = transport
+
+    def close(self) -> None:
+        """Close it; nothing was sent."""
+        if self._transport is not None:
+            self._transport.close()
 
 
 def _print_json(file: Path, problems: tuple[Problem, ...], warnings: tuple[Problem, ...] = ()) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +15,8 @@ import click
 
 from aiogate.cli.announce import announcement
 from aiogate.pipeline.load import load
-from aiogate.pipeline.run import Pipeline
+from aiogate.server.follow import Look, follow
 from aiogate.server.gateway import Gateway
-from aiogate.settings.model import Settings
 
 __all__ = ["serve"]
 
@@ -30,18 +30,24 @@ _YOUNG_OBJECTS: Final = 20_000
     Example:
         aiogate serve conf/gateway.toml
 
-    SIGTERM or Ctrl-C drains: open exchanges may end; a second one ends them.
+    SIGTERM or Ctrl-C drains: open exchanges may end; a second one ends them. SIGHUP reads the config again, as
+    `aiogate reload` does; what is under way ends on the config that it began with.
     """
 )
 @click.argument(
     "file", type=click.Path(path_type=Path), envvar="AIOGATE_CONFIG", default=Path("conf/gateway.toml"), required=False
 )
-def serve(file: Path) -> None:
+@click.option("--watch", is_flag=True, envvar="AIOGATE_WATCH", help="Read the config again whenever its files change.")
+def serve(file: Path, *, watch: bool) -> None:
     """Serve a config until a signal ends it."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings, pipeline = load(file, os.environ)
+    seen = Look.at(file) if watch else None
+    read = partial(load, file, os.environ)
+    settings, pipeline = read()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, pipeline))
+        gateway = Gateway(settings, pipeline, stdout=sys.stdout.buffer, load=read, retired=gc.collect)
+        del settings, pipeline  # they go when another config is in force
+        runner.run(_serve(gateway, seen))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -53,14 +59,31 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def _serve(settings: Settings, pipeline: Pipeline) -> None:
-    gateway = Gateway(settings, pipeline, stdout=sys.stdout.buffer)
+async def _serve(gateway: Gateway, seen: Look | None) -> None:
+    hangup = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)  # from now on none ends the process
     await gateway.start()
     _spare_the_collector()
     click.echo(announcement(gateway), err=True)
-    await _until_signalled(gateway)
+    followers = [asyncio.create_task(_reload_on(hangup, gateway))]
+    if seen is not None:
+        followers.append(asyncio.create_task(follow(gateway, seen)))
+    try:
+        await _until_signalled(gateway)
+    finally:
+        for follower in followers:
+            follower.cancel()
+        await asyncio.gather(*followers, return_exceptions=True)
     click.echo(f"draining: {len(gateway.house.open_exchanges)} open exchanges", err=True)
     await gateway.stop()
+
+
+async def _reload_on(hangup: asyncio.Event, gateway: Gateway) -> None:
+    """Reload for each SIGHUP; those that come meanwhile are one."""
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        await gateway.reloads.reload("SIGHUP")
 
 
 def _spare_the_collector() -> None:

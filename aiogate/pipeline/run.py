@@ -5,7 +5,6 @@ Knows what a plugin may answer and what happens when it raises; nothing of HTTP.
 
 import logging
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from typing import Any, Final, Self
 
 import attrs
@@ -13,7 +12,7 @@ import attrs
 from aiogate.claims import Claim
 from aiogate.errors import PluginError, Refusal, Refused
 from aiogate.exchange import Agent, Exchange, Reply
-from aiogate.hookspecs import Gateway, Observer
+from aiogate.hookspecs import Observer
 from aiogate.pipeline.compile import Stages, compile_stages
 
 __all__ = ["Observers", "Pipeline"]
@@ -32,16 +31,6 @@ class Pipeline:
     def of(cls, plugins: dict[str, object]) -> Self:
         """Compile plugins, given by name in the order of the config."""
         return cls(plugins, compile_stages(plugins))
-
-    async def enter_lifespans(self, stack: AsyncExitStack, gateway: Gateway) -> None:
-        """Enter what the plugins own, in config order; raises ``PluginError`` for the one that fails."""
-        for name, call, _ in self.stages.lifespan:
-            try:
-                context = call(gateway)
-                if context is not None:
-                    await stack.enter_async_context(context)
-            except Exception as error:  # the border to plugins: a start that fails names its plugin
-                raise PluginError(name, f"{type(error).__name__}: {error}", hook="lifespan") from error
 
     async def pre_request(self, exchange: Exchange) -> Refusal | Reply | None:
         """Ask the plugins until one ends the walk; raises ``PluginError``."""

@@ -1,50 +1,90 @@
 """The admin listener, for operators and their scrapers; never on the public address."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
 
+import attrs
 import orjson
 from aiohttp import web
 
 from aiogate import __version__
+from aiogate.errors import CATALOGUE, Refusal, problem_body, problem_headers, refusal
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
+from aiogate.server.reload import Reloads, Report
 
 __all__ = ["admin_app"]
 
+_OWN_PAGES: Final = frozenset({"same-origin", "none"})
+"""``Sec-Fetch-Site`` of a page that this listener served itself, and of a person who typed the address."""
 
-def admin_app(
-    house: House, generation: Callable[[], Generation], ready: Callable[[], Mapping[str, bool]]
-) -> web.Application:
-    """Return the application with ``/metrics``, ``/readyz`` (``?verbose``) and ``/livez``."""
+
+class Running(Protocol):
+    """The gateway, as operators see it."""
+
+    house: House
+    generation: Generation
+    reloads: Reloads
+
+    def ready(self) -> Mapping[str, bool]:
+        """Return what has to be in order for new exchanges, by name."""
+        ...
+
+
+def admin_app(gateway: Running) -> web.Application:
+    """Return the application of ``/metrics``, ``/readyz`` (``?verbose``), ``/livez``, ``/api/...``."""
 
     async def metrics(_request: web.Request) -> web.Response:
-        body, content_type = house.metrics.exposition()
+        body, content_type = gateway.house.metrics.exposition()
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def livez(_request: web.Request) -> web.Response:
         return _json({"status": "ok"})
 
     async def readyz(request: web.Request) -> web.Response:
-        checks = ready()
+        checks = gateway.ready()
         ok = all(checks.values())
         said: dict[str, object] = {"status": "ok" if ok else "unavailable"}
         if "verbose" in request.query:
-            said |= {"checks": checks, **_verbose(house, generation())}
+            said |= {"checks": checks, **_verbose(gateway)}
         return _json(said, status=200 if ok else 503)
 
-    app = web.Application()
+    async def status(_request: web.Request) -> web.Response:
+        return _json({**_verbose(gateway), "checks": gateway.ready(), "agents": _agents(gateway.generation)})
+
+    async def reload(_request: web.Request) -> web.Response:
+        report = await gateway.reloads.reload("api")
+        if report.successful:
+            return _json(_plain(report))
+        return _problem(refusal("config_invalid", _refused(report), members=_plain(report)), "/api/reload")
+
+    app = web.Application(middlewares=[_of_operators_alone])
     app.add_routes(
         [
             web.get("/metrics", metrics),
             web.get("/livez", livez),
             web.get("/readyz", readyz),
             web.get("/healthz", readyz),
+            web.get("/api/status", status),
+            web.post("/api/reload", reload),
         ],
     )
     return app
 
 
-def _verbose(house: House, generation: Generation) -> dict[str, object]:
+@web.middleware
+async def _of_operators_alone(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Refuse what a foreign web page makes an operator's browser ask for: it can reach loopback too."""
+    if request.method not in {"GET", "HEAD"} and request.headers.get("Sec-Fetch-Site", "none") not in _OWN_PAGES:
+        return _problem(refusal("foreign_origin", "only pages of this listener may change anything"), request.path)
+    return await handler(request)
+
+
+def _verbose(gateway: Running) -> dict[str, object]:
+    house, generation = gateway.house, gateway.generation
     return {
         "version": __version__,
         "generation": generation.number,
@@ -52,7 +92,50 @@ def _verbose(house: House, generation: Generation) -> dict[str, object]:
         "agents": list(generation.agents),
         "state": generation.settings.state.url.reveal().partition(":")[0],
         "open_exchanges": len(house.open_exchanges),
+        "outgoing_generations": {str(number): len(rest) for number, (rest, _) in house.outgoing.items()},
+        "last_reload": _plain(gateway.reloads.last),
     }
+
+
+def _plain(report: Report) -> dict[str, Any]:
+    return {
+        "successful": report.successful,
+        "cause": report.cause,
+        "time": datetime.fromtimestamp(report.at, UTC).isoformat(timespec="milliseconds"),
+        "generation": report.generation,
+        "problems": [attrs.asdict(problem) for problem in report.problems],
+        "needs_restart": [attrs.asdict(problem) for problem in report.kept],
+    }
+
+
+def _refused(report: Report) -> str:
+    count = len(report.problems)
+    problems = "1 problem" if count == 1 else f"{count} problems"
+    return f"{problems}; nothing has changed, generation {report.generation} stays in force"
+
+
+def _agents(generation: Generation) -> list[dict[str, object]]:
+    """Return the agents with what the plugins know of their state: ``statuses()`` of those that have it."""
+    known = {status.agent: status for status in _statuses(generation)}
+    return [
+        {
+            "id": agent_id,
+            "capabilities": agent.capabilities,
+            "breaker": attrs.asdict(known[agent_id]) if agent_id in known else None,
+        }
+        for agent_id, agent in generation.agents.items()
+    ]
+
+
+def _statuses(generation: Generation) -> Iterator[Any]:
+    for plugin in generation.pipeline.plugins.values():
+        if (statuses := getattr(plugin, "statuses", None)) is not None:
+            yield from statuses()
+
+
+def _problem(refused: Refusal, path: str) -> web.Response:
+    body = problem_body(refused, "", path)
+    return web.Response(status=CATALOGUE[refused.code].status, body=body, headers=dict(problem_headers(refused)))
 
 
 def _json(said: object, status: int = 200) -> web.Response:

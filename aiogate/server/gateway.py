@@ -4,7 +4,7 @@ The one object that ``aiogate serve`` and ``aiogate.testing`` hold.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import BinaryIO, Final
 
@@ -29,6 +29,7 @@ from aiogate.server.house import House
 from aiogate.server.metrics import Metrics
 from aiogate.server.open import open_exchange
 from aiogate.server.protocol import PublicServer
+from aiogate.server.reload import Load, Reloads
 from aiogate.server.walk import Walk
 from aiogate.settings.model import Address, Settings
 from aiogate.state.memory import MemoryState
@@ -43,7 +44,7 @@ _TASKS_SECONDS: Final = 10.0
 """How long a plugin's ``post_response`` may hold a gateway that stops."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, init=False)
 class Gateway:
     """One gateway in one process.
 
@@ -52,22 +53,46 @@ class Gateway:
         pipeline: its plugins.
         clock: passed to everything that asks for the time.
         stdout: where the access log goes; None: nowhere.
+        load: reads the config anew for a reload; None: there is none.
+        retired: called when nothing needs a config any more that was in force.
     """
 
-    settings: Settings
-    pipeline: Pipeline
-    clock: Clock = attrs.field(factory=Clock)
-    stdout: BinaryIO | None = None
-    generation: Generation = attrs.field(init=False)
+    generation: Generation
+    """What is in force; the whole of it is replaced by a reload, in one step."""
+    clock: Clock
+    stdout: BinaryIO | None
+    load: Load | None
+    retired: Callable[[], object] | None
     house: House = attrs.field(init=False)
+    reloads: Reloads = attrs.field(init=False)
     public: Address | None = attrs.field(default=None, init=False)
     admin: Address | None = attrs.field(default=None, init=False)
-    _plugins: AsyncExitStack = attrs.field(factory=AsyncExitStack, init=False)
     _rooms: AsyncExitStack = attrs.field(factory=AsyncExitStack, init=False)
     _runners: list[web.BaseRunner] = attrs.field(factory=list, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.generation = Generation(number=1, settings=self.settings, pipeline=self.pipeline, clock=self.clock)
+    def __init__(  # noqa: PLR0913 - each is said by its name
+        self,
+        settings: Settings,
+        pipeline: Pipeline,
+        *,
+        clock: Clock | None = None,
+        stdout: BinaryIO | None = None,
+        load: Load | None = None,
+        retired: Callable[[], object] | None = None,
+    ) -> None:
+        clock = clock or Clock()
+        first = Generation(number=1, settings=settings, pipeline=pipeline, clock=clock)
+        self.__attrs_init__(first, clock, stdout, load, retired)
+
+    @property
+    def settings(self) -> Settings:
+        """The config in force."""
+        return self.generation.settings
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The plugins in force."""
+        return self.generation.pipeline
 
     async def start(self) -> None:
         """Open the house and listen; raises what hinders it, with nothing left open."""
@@ -94,9 +119,10 @@ class Gateway:
         self._rooms.callback(house.journal.close)
         self._rooms.callback(house.access_log.close)
         self._rooms.callback(house.upstream.close)
-        house.metrics.started(self.generation.number, lambda: len(house.open_exchanges))
-        await self.pipeline.enter_lifespans(self._plugins, self.generation)
-        app = admin_app(house, lambda: self.generation, self.ready)
+        house.metrics.started(lambda: len(house.open_exchanges))
+        self.reloads = Reloads(self, house, self.load, self.retired)
+        await self.reloads.start()
+        app = admin_app(self)
         self.admin = await self._listen(web.AppRunner(app, access_log=None), self.settings.admin.listen)
         self.public = await self._listen(self._public_runner(), self.settings.server.listen)
 
@@ -129,8 +155,11 @@ class Gateway:
         """Drain: take no new exchanges, let the open ones end, cut what is left after ``grace_seconds``."""
         grace = self.settings.server.grace_seconds if grace_seconds is None else grace_seconds
         house: House | None = getattr(self, "house", None)
+        reloads: Reloads | None = getattr(self, "reloads", None)
         if house is not None:
             house.stopping = True
+            if reloads is not None:
+                await reloads.stop()
             for runner in self._runners:
                 for site in list(runner.sites):
                     await site.stop()
@@ -145,7 +174,8 @@ class Gateway:
         if house is not None:
             # what a kept-alive connection began meanwhile ends before the plugins leave
             await house.tasks.join(_TASKS_SECONDS)
-        await self._plugins.aclose()
+        if reloads is not None:
+            await reloads.leave()
         await self._rooms.aclose()
 
     def cut(self) -> None:
@@ -164,13 +194,13 @@ class Gateway:
             return answer
         body, exchange = open_exchange(inbound, target, generation)
         walk = Walk(exchange, inbound, body, generation, house, answer, target.refused or wrong_with(inbound))
-        house.open_exchanges[exchange.id] = inbound
+        house.open_exchanges[exchange.id] = walk
         try:
             return await walk.run()
         finally:
             house.open_exchanges.pop(exchange.id, None)
-            if house.stopping:
-                house.left()
+            if house.stopping or house.outgoing:
+                house.left(exchange.id, generation.number)
 
     async def _probe(self, answer: Answer, path: str) -> None:
         ready = self.ready()
@@ -181,4 +211,8 @@ class Gateway:
 
     def ready(self) -> Mapping[str, bool]:
         """Return what has to be in order for new exchanges, by name."""
-        return {"accepting": not self.house.stopping, "journal": self.house.journal.healthy}
+        return {
+            "accepting": not self.house.stopping,
+            "journal": self.house.journal.healthy,
+            "plugins": self.reloads.plugins_run,
+        }

@@ -13,7 +13,7 @@ from aiogate.settings.model import Settings
 __all__ = ["Generation"]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Generation:
     """What an exchange begins with and ends on, even when another config comes into force meanwhile.
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import attrs
 
@@ -13,10 +13,11 @@ from aiogate.journal.writer import Journal
 from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
+from aiogate.server.generation import Generation
 from aiogate.server.metrics import Metrics
 from aiogate.state import State
 
-__all__ = ["House", "Tasks"]
+__all__ = ["House", "Tasks", "UnderWay"]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -41,10 +42,29 @@ class Tasks:
                 _log.error("a background task does not end and is cancelled: %s", task.get_coro())
                 task.cancel()
 
+    async def settled(self) -> None:
+        """Wait until what runs now does not any more, whatever begins meanwhile."""
+        if self._running:
+            await asyncio.wait(tuple(self._running))
+
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a background task failed", exc_info=error)
+
+
+class UnderWay(Protocol):
+    """An exchange under way, as the house sees it."""
+
+    @property
+    def inbound(self) -> Inbound:
+        """The request."""
+        ...
+
+    @property
+    def generation(self) -> Generation:
+        """What it began with and ends on."""
+        ...
 
 
 @attrs.define(kw_only=True)
@@ -58,15 +78,35 @@ class House:
     access_log: AccessLog
     metrics: Metrics
     tasks: Tasks = attrs.field(factory=Tasks)
-    open_exchanges: dict[str, Inbound] = attrs.field(factory=dict)
+    open_exchanges: dict[str, UnderWay] = attrs.field(factory=dict)
     stopping: bool = False
     cutting: bool = False
     _emptied: asyncio.Event | None = None
 
-    def left(self) -> None:
-        """Note that an exchange has gone from those under way."""
+    outgoing: dict[int, tuple[set[str], asyncio.Event]] = attrs.field(factory=dict)
+    """Generations that are in force no more, by number: the exchanges that still end on them."""
+
+    def left(self, request_id: str, generation: int) -> None:
+        """Note that an exchange has gone from those under way; to be called while anybody waits for that."""
         if self._emptied is not None and not self.open_exchanges:
             self._emptied.set()
+        if generation in self.outgoing:
+            rest, ended = self.outgoing[generation]
+            rest.discard(request_id)
+            if not rest:
+                ended.set()
+
+    async def ended(self, generation: Generation) -> None:
+        """Wait until no exchange is under way that began with a generation, which is in force no more."""
+        rest = {request_id for request_id, walk in self.open_exchanges.items() if walk.generation is generation}
+        if rest:
+            ended = asyncio.Event()
+            self.outgoing[generation.number] = rest, ended
+            try:
+                await ended.wait()
+            finally:
+                del self.outgoing[generation.number]
+        await self.tasks.settled()  # their plugins may still be hearing of the end
 
     async def emptied(self, seconds: float) -> None:
         """Wait until no exchange is under way, at most for so long."""
@@ -79,5 +119,5 @@ class House:
     def cut(self) -> None:
         """End what is under way."""
         self.cutting = True
-        for inbound in self.open_exchanges.values():
-            inbound.task.cancel()
+        for walk in self.open_exchanges.values():
+            walk.inbound.task.cancel()

@@ -60,14 +60,22 @@ class Metrics(Collector):
     def __init__(self) -> None:
         self._agents: dict[str, _AgentNumbers] = {}
         self._generation = 0
+        self._reloaded = True
+        self._reloaded_at = 0.0
         self._open_exchanges: Callable[[], int] = int
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
-    def started(self, generation: int, open_exchanges: Callable[[], int]) -> None:
-        """Tell what is in force, and where to ask for the number of exchanges under way."""
-        self._generation = generation
+    def started(self, open_exchanges: Callable[[], int]) -> None:
+        """Tell where to ask for the number of exchanges under way."""
         self._open_exchanges = open_exchanges
+
+    def loaded(self, generation: int, at: float, *, successful: bool) -> None:
+        """Tell which config is in force, and whether the last attempt to load one has worked; ``at`` is wall time."""
+        self._generation = generation
+        self._reloaded = successful
+        if successful:
+            self._reloaded_at = at
 
     def ended(self, exchange: Exchange) -> None:
         """Count an exchange that has ended."""
@@ -102,6 +110,10 @@ class Metrics(Collector):
         build.add_metric([__version__], 1)
         yield build
         yield GaugeMetricFamily("aiogate_config_generation", "Number of the config in force.", self._generation)
+        successful = "Whether the last config that was loaded is in force."
+        yield GaugeMetricFamily("aiogate_config_last_reload_successful", successful, int(self._reloaded))
+        when = "Unix time since when a config is in force."
+        yield GaugeMetricFamily("aiogate_config_last_reload_success_timestamp_seconds", when, self._reloaded_at)
         yield GaugeMetricFamily("aiogate_open_exchanges", "Exchanges under way.", self._open_exchanges())
         yield from self._counters()
         yield self._histogram(

@@ -11,9 +11,10 @@ import attrs
 
 from aiogate.settings.faults import Place, dotted
 
-__all__ = ["Lines"]
+__all__ = ["LAST_STEP", "Lines"]
 
-_LAST_STEP: Final = re.compile(r'(?:\[[0-9]+\]|\.?(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"))$')
+LAST_STEP: Final = re.compile(r'(?:\[[0-9]+\]|\.?(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"))$')
+"""What a dotted path ends in."""
 
 
 @attrs.define
@@ -43,7 +44,7 @@ class Lines:
         while path:
             if path in self._lines:
                 return self._lines[path]
-            path = _LAST_STEP.sub("", path)
+            path = LAST_STEP.sub("", path)
         return None
 
     def _open(self, keys: tuple[str, ...], line: str, number: int) -> None:

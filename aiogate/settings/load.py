@@ -13,9 +13,9 @@ import attrs
 from aiogate.errors import Problem, SettingsError
 from aiogate.exchange import Agent
 from aiogate.settings.catalogue import Catalogue
+from aiogate.settings.document import Document
 from aiogate.settings.faults import dotted, unknown
 from aiogate.settings.interpolate import interpolate
-from aiogate.settings.lines import Lines
 from aiogate.settings.model import (
     Address,
     AdminSettings,
@@ -28,7 +28,6 @@ from aiogate.settings.model import (
 )
 from aiogate.settings.plugins import PluginSections
 from aiogate.settings.promises import broken_promises
-from aiogate.settings.read import read_tables, read_text
 from aiogate.settings.structure import Structurer
 
 __all__ = ["load_settings"]
@@ -39,23 +38,17 @@ _AGENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 def load_settings(path: Path, catalogue: Catalogue, environ: Mapping[str, str]) -> Settings:
     """Return what the file says; raises ``SettingsError`` with every problem, each with its path and line."""
-    text = read_text(path)
+    document = Document.read(path)
     folder = path.absolute().parent
     lost: list[Problem] = []
     found: list[Problem] = []
-    tables = interpolate(read_tables(path, text), environ, folder, lost.append)
-    settings = _Loader(tables, Structurer(folder), found.append).settings(path, catalogue)
+    tables = interpolate(document.tables, environ, folder, lost.append)
+    settings = _Loader(tables, Structurer(folder), found.append).settings(document, catalogue)
     # of a value whose reference leads nowhere that is all there is to say
     problems = lost + [problem for problem in found if problem.path not in {one.path for one in lost}]
     if problems:
-        raise SettingsError(str(path), _in_order(problems, Lines.of(text)))
+        raise SettingsError(str(path), document.in_order(problems))
     return settings
-
-
-def _in_order(problems: list[Problem], lines: Lines) -> list[Problem]:
-    """Return the problems with their lines, in the order of the file; last is what is missing in it."""
-    placed = [attrs.evolve(problem, line=lines.line(problem.path)) for problem in problems]
-    return sorted(placed, key=lambda problem: (problem.line is None, problem.line or 0))
 
 
 @attrs.define
@@ -66,11 +59,11 @@ class _Loader:
     _structurer: Structurer
     _report: Callable[[Problem], None]
 
-    def settings(self, path: Path, catalogue: Catalogue) -> Settings:
+    def settings(self, document: Document, catalogue: Catalogue) -> Settings:
         """Return the settings, which are worth nothing once a problem was reported."""
         for name in self._tables:
             if name not in _SECTIONS:
-                self._report(Problem(dotted((name,)), unknown(name, _SECTIONS)))
+                self._report(Problem(dotted((name,)), unknown(name, (*_SECTIONS, "include"))))
         plugins = PluginSections.of(self._tables, catalogue, self._structurer, self._report)
         self._check_listeners()
         anonymous = self._table("server").get("anonymous")
@@ -78,7 +71,9 @@ class _Loader:
             self._report(problem)
         agents = self._agents()
         return Settings(
-            path=path,
+            path=document.path,
+            files=document.files,
+            include=document.include,
             server=self._section("server", ServerSettings),
             admin=self._section("admin", AdminSettings),
             state=self._section("state", StateSettings),

@@ -196,9 +196,14 @@ class AgentSettings:
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """A whole config that is in order. ``plugins`` holds each plugin's own ``Config`` or None, by name."""
+    """A whole config that is in order. ``plugins`` holds each plugin's own ``Config`` or None, by name.
+
+    ``files`` are what it was read from: ``path``, and what that includes by the patterns of ``include``.
+    """
 
     path: Path
+    files: tuple[Path, ...] = ()
+    include: tuple[str, ...] = ()
     server: ServerSettings
     admin: AdminSettings
     state: StateSettings

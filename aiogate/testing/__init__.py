@@ -9,6 +9,7 @@ The gateway runs as ``aiogate serve`` does, runner and all; only its process is 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,10 @@ class RunningGateway:
     admin_url: str
     directory: Path
 
+    def configure(self, config: Mapping[str, Any]) -> None:
+        """Write another config into the file; it is in force after a reload."""
+        (self.directory / "gateway.toml").write_text(tomli_w.dumps(_with_defaults(config)))
+
     def records(self) -> list[dict[str, Any]]:
         """Return what the journal holds, oldest first."""
         segments = sorted((self.directory / "journal").glob("*.jsonl"))
@@ -125,8 +130,8 @@ async def running_gateway(
     """
     path = directory / "gateway.toml"
     path.write_text(tomli_w.dumps(_with_defaults(config)))
-    settings, pipeline = load(path, environ or {}, InstalledPlugins(dict(plugins or {})))
-    gateway = Gateway(settings, pipeline, clock=clock or Clock())
+    read = partial(load, path, environ or {}, InstalledPlugins(dict(plugins or {})))
+    gateway = Gateway(*read(), clock=clock, load=read)
     await gateway.start()
     try:
         yield RunningGateway(gateway, f"http://{gateway.public}", f"http://{gateway.admin}", directory)

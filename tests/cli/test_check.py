@@ -1,5 +1,6 @@
 """``aiogate check``: every problem at once, for people and for scripts."""
 
+import socket
 from pathlib import Path
 
 import orjson
@@ -105,3 +106,44 @@ def test_a_file_that_is_not_there_is_one_problem(tmp_path: Path) -> None:
     result = check(tmp_path / "none.toml")
     assert result.exit_code == 78
     assert result.stderr == f"aiogate: {tmp_path}/none.toml: 1 problem\n  cannot be read: No such file or directory\n"
+
+
+def test_an_agent_that_nobody_may_call_is_a_warning(file: Path) -> None:
+    key = f'[[plugins.api_keys.keys]]\nid = "k"\nsha256 = "{"0" * 64}"\nprincipal = "alice"\nroles = ["user"]\n'
+    agents = "".join(f'[agents.{role}]\nurl = "http://x"\nrequired_role = "{role}"\n' for role in ("user", "boss"))
+    file.write_text(f'pipeline.plugins = ["api_keys", "roles"]\n{agents}{key}')
+    warning = (
+        "aiogate: warning: agents.boss.required_role: nobody may call it: no principal has the role boss (line 7)\n"
+    )
+    assert check(file).stderr == warning
+
+
+def test_a_limit_that_can_never_bind_is_a_warning(file: Path) -> None:
+    limits = "".join(
+        f'[[plugins.limits.limit]]\nname = "{name}"\n{rest}\n'
+        for name, rest in {
+            "loose": 'rate = "100/minute"\nper = ["principal", "agent"]',
+            "strict": 'rate = "10/hour"\nper = ["agent", "principal"]',
+            "short": 'rate = "5/second"\nper = ["agent", "principal"]',
+            "nowhere": 'rate = "1/hour"\nmatch = { agent = "none" }',
+        }.items()
+    )
+    file.write_text(f'pipeline.plugins = ["limits"]\n{IN_ORDER}{limits}')
+    assert check(file).stderr.splitlines() == [
+        "aiogate: warning: plugins.limits.limit[0].rate: can never bind: limit 'strict' is reached before it (line 7)",
+        "aiogate: warning: plugins.limits.limit[3].match.agent: can never bind: there is no agent none (line 20)",
+    ]
+
+
+def test_a_probe_connects_to_every_agent_and_says_what_fails(file: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as up, socket.create_server(("127.0.0.1", 0)) as down:
+        ports = up.getsockname()[1], down.getsockname()[1]
+        down.close()
+        urls = [f'[agents.{name}]\nurl = "http://127.0.0.1:{port}"\n' for name, port in zip("ab", ports, strict=True)]
+        file.write_text("server.anonymous = true\n" + "".join(urls))
+        assert check(file).exit_code == 0
+        result = check(file, "--probe")
+        assert result.exit_code == 78
+        [_, problem] = result.stderr.splitlines()
+        assert problem.startswith("  agents.b.url: agent 'b' cannot be reached: ")
+        assert problem.endswith(" (line 5)")

@@ -66,7 +66,7 @@ def config(agent_url: str) -> dict[str, Any]:
                 "price": [
                     {"model": "demo-1", "input_usd_per_million": 0.15, "output_usd_per_million": 0.6},
                     {"agent": "assistant", "call_usd": CALL_NANOUSD / 10**9},
-                ]
+                ],
             },
         },
     }

@@ -1,7 +1,5 @@
 """The stages: the config's order, what ends the walk, what happens to one that raises."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -17,16 +15,6 @@ class Notes:
 
     def __init__(self, name: str, notes: list[str], answer: Any = None) -> None:
         self.name, self.notes, self.answer = name, notes, answer
-
-    @hookimpl
-    def lifespan(self) -> Any:
-        @asynccontextmanager
-        async def own() -> AsyncIterator[None]:
-            self.notes.append(f"{self.name} in")
-            yield
-            self.notes.append(f"{self.name} out")
-
-        return own()
 
     @hookimpl
     async def pre_request(self) -> Any:
@@ -70,11 +58,9 @@ class Fails:
 async def test_the_order_of_the_config_is_the_order_of_the_stages() -> None:
     notes: list[str] = []
     pipeline = Pipeline.of({"b": Notes("b", notes), "a": Notes("a", notes)})
-    async with AsyncExitStack() as stack:
-        await pipeline.enter_lifespans(stack, None)  # type: ignore[arg-type] # nobody looks at it
-        assert await pipeline.pre_request(an_exchange()) is None
-        await pipeline.post_response(an_exchange())
-    assert notes == ["b in", "a in", "b pre", "a pre", "a post", "b post", "a out", "b out"]
+    assert await pipeline.pre_request(an_exchange()) is None
+    await pipeline.post_response(an_exchange())
+    assert notes == ["b pre", "a pre", "a post", "b post"]
 
 
 async def test_an_answer_ends_the_walk() -> None:
@@ -135,14 +121,3 @@ async def test_a_route_out_of_the_candidates_is_refused_and_the_first_candidate_
     with pytest.raises(PluginError, match="not a candidate"):
         await Pipeline.of({"elsewhere": Elsewhere()}).route(exchange)
     assert (await Pipeline.of({}).route(exchange)).id == "one"
-
-
-async def test_a_start_that_fails_names_its_plugin() -> None:
-    class Fallen:
-        @hookimpl
-        def lifespan(self) -> Any:
-            raise OSError("port taken")
-
-    async with AsyncExitStack() as stack:
-        with pytest.raises(PluginError, match="plugin 'fallen', hook 'lifespan': OSError: port taken"):
-            await Pipeline.of({"fallen": Fallen()}).enter_lifespans(stack, None)  # type: ignore[arg-type] # likewise

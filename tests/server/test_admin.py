@@ -27,7 +27,7 @@ async def test_readiness_is_terse_in_public_and_verbose_for_operators(
                 assert (response.status, await response.json()) == (200, {"status": "ok"})
         async with client.get(f"{gateway.admin_url}/readyz?verbose") as response:
             said = await response.json()
-        assert said["checks"] == {"accepting": True, "journal": True}
+        assert said["checks"] == {"accepting": True, "journal": True, "plugins": True}
         assert said["agents"] == ["echo"]
         async with client.get(f"{gateway.url}/metrics") as response:
             assert response.status == 404

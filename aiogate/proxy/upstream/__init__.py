@@ -5,7 +5,7 @@ exchange of messages, read the head out of the ``Response``, ``pour`` its body i
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Final
 
 import attrs
@@ -19,9 +19,10 @@ from aiogate.proxy.upstream.envelope import Callers, Envelope
 from aiogate.proxy.upstream.head import Head
 from aiogate.proxy.upstream.pool import Pool
 from aiogate.proxy.upstream.response import Response
+from aiogate.proxy.upstream.tls import Contexts
 from aiogate.proxy.upstream.watch import Watch
 
-__all__ = ["Destination", "Head", "Response", "Upstream"]
+__all__ = ["Contexts", "Destination", "Head", "Response", "Upstream"]
 
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
@@ -90,21 +91,48 @@ class Upstream:
         self._watch = Watch(self._loop)
         self._callers = Callers()
         self._destinations: dict[str, Destination] = {}
+        self._agents: Mapping[str, Agent] | None = None
 
-    def prepare(self, agents: Iterable[Agent]) -> None:
-        """Read what TLS needs of the disk; raises ``OSError``."""
-        self._dialer.prepare(endpoint_for(agent) for agent in agents)
+    @staticmethod
+    def prepare(agents: Iterable[Agent]) -> Contexts:
+        """Read what TLS needs of the disk, for ``adopt``; blocks, raises ``OSError``."""
+        return Contexts.of({tls for agent in agents if (tls := endpoint_for(agent).tls) is not None})
+
+    def adopt(self, agents: Mapping[str, Agent], contexts: Contexts) -> None:
+        """Go on with the agents of another config: one that has not changed keeps its connections.
+
+        Of one that has changed or gone the idle connections are closed; what is under way goes on.
+        """
+        self._agents = agents
+        self._dialer.adopt(contexts)
+        for agent_id, destination in tuple(self._destinations.items()):
+            agent = agents.get(agent_id)
+            if agent is not None and agent == destination.agent:
+                destination.agent = agent
+            else:
+                destination.close()
+                del self._destinations[agent_id]
 
     def to(self, agent: Agent) -> Destination:
         """Return the way to an agent."""
         found = self._destinations.get(agent.id)
-        if found is None or found.agent is not agent:
-            if found is not None:
-                found.close()
-            endpoint = endpoint_for(agent)
-            pool = self._pool(agent, endpoint)
-            found = self._destinations[agent.id] = Destination(agent, Envelope(agent, endpoint, self._callers), pool)
-        return found
+        if found is not None and found.agent is agent:
+            return found
+        return self._another(agent, found)
+
+    def _another(self, agent: Agent, found: Destination | None) -> Destination:
+        """Return the way to an agent that is called for the first time, or by an exchange of the config before."""
+        if found is not None and found.agent == agent:
+            return found
+        endpoint = endpoint_for(agent)
+        destination = Destination(agent, Envelope(agent, endpoint, self._callers), self._pool(agent, endpoint))
+        if self._agents is not None and self._agents.get(agent.id) is not agent:
+            destination.close()  # of the config before: nobody will call it so any more, nothing is kept
+            return destination
+        if found is not None:
+            found.close()
+        self._destinations[agent.id] = destination
+        return destination
 
     def close(self) -> None:
         """Close all idle connections, and those that come back from now on."""

@@ -51,6 +51,10 @@ class Dialer:
         for tls in {endpoint.tls for endpoint in endpoints if endpoint.tls is not None}:
             self._contexts.make(tls)
 
+    def adopt(self, contexts: Contexts) -> None:
+        """Go on with contexts that were made meanwhile; connections that are open keep theirs."""
+        self._contexts = contexts
+
     async def connect(self, endpoint: Endpoint, factory: Callable[[], P], seconds: float, *, name: str) -> P:
         """Return a protocol that is connected, TLS included.
 

@@ -4,8 +4,9 @@ By the standard library, verification always on, TLS 1.2 or newer, ALPN ``http/1
 """
 
 import ssl
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import attrs
 
@@ -34,6 +35,14 @@ class Contexts:
     """The contexts of one gateway: each is made once, for all endpoints of the same files."""
 
     _made: dict[Tls, ssl.SSLContext] = attrs.field(factory=dict)
+
+    @classmethod
+    def of(cls, files: Iterable[Tls]) -> Self:
+        """Make the contexts of all these; blocks, raises ``OSError``."""
+        contexts = cls()
+        for tls in files:
+            contexts.make(tls)
+        return contexts
 
     def get(self, tls: Tls) -> ssl.SSLContext | None:
         """Return the context if it has been made."""

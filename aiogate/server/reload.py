@@ -1,0 +1,219 @@
+"""Puts another config in force while the gateway runs: built beside the old one, checked whole, swapped in one step.
+
+Whatever goes wrong on the way leaves the old one as it was. Knows nothing of signals, files or HTTP: they ask here.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol
+
+import attrs
+
+from aiogate.errors import AiogateError, PluginError, Problem, SettingsError
+from aiogate.pipeline.run import Pipeline
+from aiogate.proxy.upstream import Contexts, Upstream
+from aiogate.server.generation import Generation
+from aiogate.server.house import House, Tasks
+from aiogate.server.lifespans import Lifespans
+from aiogate.server.restart import keep_what_stands
+from aiogate.settings.model import Settings
+
+__all__ = ["Load", "Reloads", "Report"]
+
+Load = Callable[[], tuple[Settings, Pipeline]]
+"""Reads the config anew, in a thread; raises ``SettingsError``."""
+
+_log: Final = logging.getLogger(__name__)
+_START_SECONDS: Final = 60.0
+"""How long the plugins of a new config may take to start, all together; the old config serves meanwhile."""
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """What has come of one attempt to put a config in force.
+
+    Args:
+        cause: who asked: ``start``, ``SIGHUP``, ``api``, ``watch``.
+        at: wall time of its end, in seconds.
+        generation: the number of the config in force afterwards.
+        problems: why the new one is not in force; empty: it is.
+        kept: what of it takes a restart.
+    """
+
+    cause: str
+    at: float
+    generation: int
+    problems: tuple[Problem, ...] = ()
+    kept: tuple[Problem, ...] = ()
+
+    @property
+    def successful(self) -> bool:
+        """Whether the config that was read is in force."""
+        return not self.problems
+
+
+class InForce(Protocol):
+    """Who serves by a generation; its ``generation`` is what every new exchange begins with."""
+
+    generation: Generation
+
+
+@attrs.define(eq=False)
+class Reloads:
+    """The configs of one gateway, one after the other; attempts wait for each other.
+
+    Args:
+        gateway: whose generation is replaced.
+        house: what outlives every config.
+        load: None: there is no file to read again.
+        retired: called when nothing needs a config any more that was in force.
+    """
+
+    _gateway: InForce
+    _house: House
+    _load: Load | None
+    _retired: Callable[[], object] | None = None
+    last: Report = attrs.field(init=False)
+    _lifespans: Lifespans = attrs.field(factory=Lifespans, init=False)
+    _lock: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+    _attempts: set[asyncio.Task[Report]] = attrs.field(factory=set, init=False)
+    _outgoing: Tasks = attrs.field(factory=Tasks, init=False)
+
+    async def start(self) -> None:
+        """Start what the first config asks for; raises ``AiogateError``."""
+        generation = self._gateway.generation
+        contexts = await asyncio.to_thread(_contexts, generation)
+        self._lifespans = await Lifespans.enter(generation.pipeline, generation)
+        self._house.upstream.adopt(generation.agents, contexts)
+        self._note(Report(cause="start", at=self._house.clock.wall(), generation=generation.number))
+
+    @property
+    def plugins_run(self) -> bool:
+        """Whether everything still runs that a plugin in force owns."""
+        return not any(self._lifespans.failed())
+
+    async def reload(self, cause: str) -> Report:
+        """Read the config anew and put it in force if it is in order; goes on when who asks has gone."""
+        attempt = asyncio.get_running_loop().create_task(self._attempt(cause))
+        self._attempts.add(attempt)
+        attempt.add_done_callback(self._attempts.discard)
+        return await asyncio.shield(attempt)
+
+    async def stop(self) -> None:
+        """Give up the attempts under way."""
+        for attempt in self._attempts:
+            attempt.cancel()
+        if self._attempts:
+            await asyncio.wait(tuple(self._attempts))
+
+    async def leave(self) -> None:
+        """Leave what the plugins own; no exchange is under way any more."""
+        for _, ended in self._house.outgoing.values():
+            ended.set()
+        await self._outgoing.join()
+        await self._lifespans.leave()
+
+    async def _attempt(self, cause: str) -> Report:
+        async with self._lock:
+            problems, kept = tuple[Problem, ...](), tuple[Problem, ...]()
+            try:
+                kept = await self._replace()
+            except SettingsError as error:
+                problems = error.problems
+            except AiogateError as error:
+                problems = (Problem("pipeline.plugins" if isinstance(error, PluginError) else "", str(error)),)
+            except Exception as error:  # noqa: BLE001 - the border of one attempt: whatever failed, the old config stays
+                _log.exception("the reload failed")
+                problems = (Problem("", f"the reload failed: {type(error).__name__}; the log has more"),)
+            number = self._gateway.generation.number
+            report = Report(cause=cause, at=self._house.clock.wall(), generation=number, problems=problems, kept=kept)
+            self._note(report)
+            return report
+
+    async def _replace(self) -> tuple[Problem, ...]:
+        """Put the config that the file holds now in force; raises what hinders it, with nothing changed."""
+        if self._load is None:
+            msg = "this gateway was started without a file to read again"
+            raise AiogateError(msg)
+        old = self._gateway.generation
+        loaded, built = await asyncio.to_thread(self._load)
+        settings, kept = keep_what_stands(old.settings, loaded)
+        pipeline = _with_survivors(built, settings, old)
+        new = Generation(number=old.number + 1, settings=settings, pipeline=pipeline, clock=old.clock)
+        contexts = await asyncio.to_thread(_contexts, new)
+        lifespans = await self._started(new)
+        try:
+            _inherit(pipeline, old.pipeline)
+            self._house.upstream.adopt(new.agents, contexts)
+            self._gateway.generation = new
+        except BaseException:
+            await lifespans.leave()
+            raise
+        left, self._lifespans = self._lifespans, lifespans
+        self._outgoing.spawn(self._retire(old, left))
+        return kept
+
+    async def _started(self, new: Generation) -> Lifespans:
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                return await Lifespans.enter(new.pipeline, new, self._lifespans)
+        except TimeoutError:
+            msg = f"the plugins have not started within {_START_SECONDS:g} s"
+            raise AiogateError(msg) from None
+
+    async def _retire(self, old: Generation, lifespans: Lifespans) -> None:
+        """Leave what a config owned once its last exchange has ended."""
+        await self._house.ended(old)
+        await lifespans.leave()
+        _log.info("generation %d has ended: no exchange needs it any more", old.number)
+        del old, lifespans
+        if self._retired is not None:
+            asyncio.get_running_loop().call_soon(self._retired)  # when this coroutine holds nothing any more
+
+    def _note(self, report: Report) -> None:
+        self.last = report
+        self._house.metrics.loaded(report.generation, report.at, successful=report.successful)
+        if report.cause == "start":
+            return
+        if report.successful:
+            _log.info("%s: generation %d is in force", report.cause, report.generation)
+        else:
+            _log.error("%s: nothing has changed, generation %d stays in force", report.cause, report.generation)
+        for problem in (*report.problems, *report.kept):
+            _log.warning("%s: %s", report.cause, problem)
+
+
+def _contexts(generation: Generation) -> Contexts:
+    agents = generation.agents.values()
+    try:
+        return Upstream.prepare(agents)
+    except OSError as error:
+        msg = f"a certificate cannot be used: {error}"
+        raise AiogateError(msg) from error
+
+
+def _with_survivors(built: Pipeline, settings: Settings, old: Generation) -> Pipeline:
+    """Return the pipeline with the running plugin in the place of a new one that is the same and owns a thing alone."""
+    survivors = dict(_survivors(built, settings, old))
+    return Pipeline.of(built.plugins | survivors) if survivors else built
+
+
+def _survivors(built: Pipeline, settings: Settings, old: Generation) -> Iterator[tuple[str, object]]:
+    for name, plugin in built.plugins.items():
+        before = old.pipeline.plugins.get(name)
+        same = type(before) is type(plugin) and settings.plugins.get(name) == old.settings.plugins.get(name)
+        if same and getattr(plugin, "outlives_reload", False):
+            yield name, before
+
+
+def _inherit(pipeline: Pipeline, before: Pipeline) -> None:
+    """Let the new plugins take over what the old ones of their names have learnt; raises ``PluginError``."""
+    for name, plugin in pipeline.plugins.items():
+        previous, inherit = before.plugins.get(name), getattr(plugin, "inherit", None)
+        if inherit is None or previous is None or previous is plugin:
+            continue
+        try:
+            inherit(previous)
+        except Exception as error:  # the border to plugins: what was learnt is not lost in silence
+            raise PluginError(name, f"{type(error).__name__}: {error}", hook="inherit") from error
