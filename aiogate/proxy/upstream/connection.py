@@ -21,6 +21,7 @@ __all__ = ["Connection", "Home"]
 
 _MOST_HEAD_BYTES: Final = 65536
 _SWITCHING_PROTOCOLS: Final = 101
+_FIRST_INTERIM: Final = 100
 _FIRST_STATUS: Final = 200
 _SPOKEN: Final = ("1.1", "1.0")
 _NO_BODY: Final = frozenset({204, 304})
@@ -203,16 +204,19 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
         except httptools.HttpParserUpgrade as upgrade:
             self._switch(response, data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            self._fail("did not answer in HTTP")
-            return
-        if not response.arrived.done():
+            if not response.complete:
+                self._fail("did not answer in HTTP")
+                return
+            self._spoilt = True  # the response is whole; what comes behind it is no HTTP
+        if response.complete:
+            response.wake()
+            self._release()
+        elif response.size:
+            response.wake()
+        else:  # a piece of a head, of trailers or of a chunk's first line: httptools would keep an endless one
             self._head_size += len(data)
             if self._head_size > _MOST_HEAD_BYTES:
-                self._fail("sent too long a head")
-            return
-        response.wake()
-        if response.complete:
-            self._release()
+                self._fail("sent too long a trailer" if response.arrived.done() else "sent too long a head")
 
     def eof_received(self) -> None:
         response = self._response
@@ -229,7 +233,7 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
         if self._response is not None and not self._response.complete:
             self._fail("closed the connection without an answer", _UNREACHABLE)
         if self._writable is not None and not self._writable.done():
-            self._writable.set_exception(self._gone())
+            self._writable.set_result(None)  # nothing is written any more, and often nobody waits
         if self._upload is not None:
             self._upload.cancel()
         self._watch.discard(self)
@@ -258,15 +262,16 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._trailers:
-            self._fields.append((name, value.rstrip(b" \t")))
+            self._fields.append((name, value.rstrip(b" ")))
 
     def on_headers_complete(self) -> None:
         self._trailers = True
         response = self._response
         if response is None or self._spoilt or response.arrived.done():
+            self._spoilt = True  # whoever asked has gone, and nobody will look at this head
             return
         status = self._parser.get_status_code()
-        self._informational = 0 < status < _FIRST_STATUS
+        self._informational = _FIRST_INTERIM <= status < _FIRST_STATUS
         if self._informational:
             return
         head = Head(status, self._reason, self._fields)
@@ -275,7 +280,8 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
         if head.wrong:
             self._fail(head.wrong)
             return
-        self._keeps_alive = self._parser.should_keep_alive()
+        # after a head that announces chunks the parser of a HEAD's response cannot tell what comes behind it from them
+        self._keeps_alive = self._parser.should_keep_alive() and not (self._is_head_request and head.chunked)
         bodiless = self._is_head_request or status in _NO_BODY
         self._until_close = not bodiless and head.length is None and not head.chunked
         response.complete = self._is_head_request  # httptools cannot tell llhttp that no body follows
@@ -287,7 +293,10 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
             return
         if response.complete:
             self._spoilt = True
+        elif self._informational:
+            self._fail("sent a body with an interim response")  # it would be taken for the beginning of the real one
         else:
+            self._head_size = 0
             response.feed(body)
 
     def on_message_complete(self) -> None:

@@ -42,8 +42,8 @@ class Flow(Protocol):
 class Response:
     """One response to one request. ``flow`` is the connection that it comes from.
 
-    ``arrived`` brings the head, or why there will be none; ``complete`` tells that the whole body has arrived. After
-    ``upgraded`` what arrives is no HTTP any more.
+    ``arrived`` brings the head, or why there will be none; ``complete`` tells that the whole body has arrived; ``size``
+    are the bytes of it that nobody has taken yet. After ``upgraded`` what arrives is no HTTP any more.
     """
 
     __slots__ = (
@@ -51,11 +51,11 @@ class Response:
         "_error",
         "_held",
         "_sink",
-        "_size",
         "_waiter",
         "arrived",
         "complete",
         "flow",
+        "size",
         "upgraded",
     )
 
@@ -64,7 +64,7 @@ class Response:
         self.complete = False
         self.upgraded = False
         self._chunks: list[bytes] = []
-        self._size = 0
+        self.size = 0
         self._error: UpstreamError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.flow = flow
@@ -78,9 +78,9 @@ class Response:
             return b""
         taken = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
-        if self._size > _HIGH_WATER_BYTES and not self.complete:
+        if self.size > _HIGH_WATER_BYTES and not self.complete:
             self.flow.resume()
-        self._size = 0
+        self.size = 0
         return taken
 
     async def pour(self, sink: Callable[[bytes], None]) -> None:
@@ -111,9 +111,9 @@ class Response:
 
     def feed(self, chunk: bytes) -> None:
         """Take a piece of the body from the connection."""
-        before = self._size
+        before = self.size
         self._chunks.append(chunk)
-        self._size = size = before + len(chunk)
+        self.size = size = before + len(chunk)
         if size > _HIGH_WATER_BYTES >= before:
             self.flow.pause()
 
