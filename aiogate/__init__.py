@@ -3,9 +3,10 @@
 These are the names that a plugin may import; everything else may change without notice.
 """
 
+from aiogate.agent import Agent, Secret, UsageRule
 from aiogate.claims import Claim, Counted, Grant, Quota, Rate, Shortage
 from aiogate.errors import AiogateError, Refusal, Refused, refusal
-from aiogate.exchange import Agent, Clock, Exchange, Key, Outcome, Principal, Reply, Secret, Usage, UsageRule
+from aiogate.exchange import Clock, Exchange, Key, Outcome, Principal, Reply, Usage
 from aiogate.hookspecs import Finding, Gateway, Observer, Ranked, hookimpl
 
 __all__ = [

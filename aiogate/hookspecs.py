@@ -10,9 +10,10 @@ from typing import Final, Literal, Protocol
 import attrs
 import pluggy
 
+from aiogate.agent import Agent
 from aiogate.claims import Claim
 from aiogate.errors import Refusal
-from aiogate.exchange import Agent, Clock, Exchange, Reply
+from aiogate.exchange import Clock, Exchange, Reply
 
 __all__ = ["PROJECT", "Finding", "Gateway", "Observer", "Ranked", "hookimpl", "hookspec"]
 

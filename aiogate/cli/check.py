@@ -10,9 +10,9 @@ import attrs
 import click
 import orjson
 
+from aiogate.agent import Agent
 from aiogate.cli import EX_CONFIG, config_file
 from aiogate.errors import Problem, SettingsError, UpstreamError
-from aiogate.exchange import Agent
 from aiogate.pipeline.load import load
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.upstream.dial import Dialer

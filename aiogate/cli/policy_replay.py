@@ -12,10 +12,11 @@ from typing import Any, Final, Protocol
 
 import attrs
 
+from aiogate.agent import Agent
 from aiogate.cli.imagine import Callers, imagined, unknown_of
 from aiogate.cli.policy_cases import policies_of
 from aiogate.errors import AiogateError, JournalError
-from aiogate.exchange import Agent, Clock, Exchange, Principal
+from aiogate.exchange import Clock, Exchange, Principal
 from aiogate.journal.reader import Record, records
 from aiogate.pipeline.load import load
 from aiogate.settings.model import Settings

@@ -9,9 +9,10 @@ from typing import Any, Final, Self
 
 import attrs
 
+from aiogate.agent import Agent
 from aiogate.claims import Claim
 from aiogate.errors import PluginError, Refusal, Refused
-from aiogate.exchange import Agent, Exchange, Reply
+from aiogate.exchange import Exchange, Reply
 from aiogate.hookspecs import Observer
 from aiogate.pipeline.compile import Stages, compile_stages
 

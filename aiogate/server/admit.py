@@ -4,8 +4,9 @@ Ends with an agent whose claims were taken, or with a refusal or a reply and not
 Here is the straight way to the one agent that a path names; the others are in ``choose.py``.
 """
 
+from aiogate.agent import Agent
 from aiogate.errors import Refusal, refusal
-from aiogate.exchange import Agent, Exchange, Reply
+from aiogate.exchange import Exchange, Reply
 from aiogate.proxy.body import too_large
 from aiogate.server.choose import choose
 from aiogate.server.claim import take_claims

@@ -5,9 +5,10 @@ Ends as ``admit`` does. Lists, and the 404 for what nobody can do, are in ``list
 
 import orjson
 
+from aiogate.agent import Agent
 from aiogate.claims import Quota
 from aiogate.errors import Refusal, Refused, refusal
-from aiogate.exchange import Agent, Exchange, Reply
+from aiogate.exchange import Exchange, Reply
 from aiogate.pipeline.ranking import ranking_of
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.body import ClientBody, too_large

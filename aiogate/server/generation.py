@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import attrs
 
-from aiogate.exchange import Agent, Clock
+from aiogate.agent import Agent
+from aiogate.exchange import Clock
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.client_address import Network
 from aiogate.settings.model import Settings

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import orjson
 
+from aiogate.agent import Agent
 from aiogate.errors import Refusal, refusal
-from aiogate.exchange import Agent, Exchange, Reply
+from aiogate.exchange import Exchange, Reply
 
 __all__ = ["listed"]
 

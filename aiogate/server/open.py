@@ -6,7 +6,8 @@ from typing import Final
 
 from multidict import CIMultiDict, istr
 
-from aiogate.exchange import Agent, Exchange, Principal
+from aiogate.agent import Agent
+from aiogate.exchange import Exchange, Principal
 from aiogate.proxy.body import ClientBody
 from aiogate.proxy.client_address import client_address
 from aiogate.proxy.headers import clean_request

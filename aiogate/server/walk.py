@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 from multidict import CIMultiDict, istr
 
+from aiogate.agent import Agent
 from aiogate.errors import (
     JournalError,
     PluginError,
@@ -23,7 +24,7 @@ from aiogate.errors import (
     problem_headers,
     refusal,
 )
-from aiogate.exchange import Agent, Exchange, Outcome, Reply
+from aiogate.exchange import Exchange, Outcome, Reply
 from aiogate.hookspecs import Observer
 from aiogate.journal.record import encode
 from aiogate.proxy.answer import Answer

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any, Final, NoReturn
 
-from aiogate.exchange import Secret
+from aiogate.agent import Secret
 from aiogate.settings.faults import Faults, fail
 
 __all__ = [

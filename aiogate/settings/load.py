@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import attrs
 
+from aiogate.agent import Agent
 from aiogate.errors import Problem, SettingsError
-from aiogate.exchange import Agent
 from aiogate.settings.catalogue import Catalogue
 from aiogate.settings.document import Document
 from aiogate.settings.faults import dotted, unknown

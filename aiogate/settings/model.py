@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from aiogate.agent import Agent, Secret, UsageRule
 from aiogate.claims import Rate
-from aiogate.exchange import Agent, Secret, UsageRule
 from aiogate.settings.checks import (
     are_capabilities,
     are_headers,

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import attrs
 
+from aiogate.agent import Agent
 from aiogate.errors import PluginError, Problem
-from aiogate.exchange import Agent
 from aiogate.settings.catalogue import Catalogue, PluginFacts
 from aiogate.settings.faults import dotted
 from aiogate.settings.structure import Structurer

@@ -12,8 +12,8 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Final, get_args
 
+from aiogate.agent import UsageRule
 from aiogate.claims import Rate
-from aiogate.exchange import UsageRule
 from aiogate.settings.faults import fail, refuse
 from aiogate.settings.interpolate import Interpolated
 from aiogate.settings.model import Address, Size

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import attrs
 
-from aiogate.exchange import Secret, UsageRule
+from aiogate.agent import Secret, UsageRule
 from aiogate.settings.model import Settings
 from aiogate.settings.structure import key_of
 from aiogate.settings.usage_rule import written

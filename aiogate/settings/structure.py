@@ -13,8 +13,8 @@ from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 import attrs
 from cattrs import Converter
 
+from aiogate.agent import Secret
 from aiogate.errors import Problem
-from aiogate.exchange import Secret
 from aiogate.settings.faults import Fault, Faults, MismatchError, dotted, fail, refuse, refuse_kind, unknown
 from aiogate.settings.interpolate import Interpolated
 from aiogate.settings.scalars import SCALARS, one_of

@@ -6,7 +6,7 @@ For the scalars and for ``aiogate config show``. Knows nothing of what the words
 from difflib import get_close_matches
 from typing import Final
 
-from aiogate.exchange import UsageRule
+from aiogate.agent import UsageRule
 from aiogate.settings.faults import Faults, fail, refuse, refuse_kind, unknown
 from aiogate.settings.interpolate import Interpolated
 

@@ -8,7 +8,8 @@ from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Final, Protocol
 
-from aiogate.exchange import Usage, UsageRule
+from aiogate.agent import UsageRule
+from aiogate.exchange import Usage
 from aiogate.usage.body import BodyReader, ByteReader
 from aiogate.usage.decoding import CODINGS, Decoder, decoder
 from aiogate.usage.framing import MARKERS, Events, Records, speaker

@@ -12,7 +12,7 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiogate.exchange import Agent
+from aiogate.agent import Agent
 from aiogate.proxy.upstream import Destination
 from aiogate.proxy.upstream.connection import Connection, Home
 from aiogate.proxy.upstream.endpoint import endpoint_for

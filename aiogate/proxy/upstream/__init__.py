@@ -10,8 +10,8 @@ from typing import Final
 
 import attrs
 
+from aiogate.agent import Agent
 from aiogate.errors import UpstreamError
-from aiogate.exchange import Agent
 from aiogate.proxy.upstream.connection import Connection, Home
 from aiogate.proxy.upstream.dial import Dialer
 from aiogate.proxy.upstream.endpoint import Endpoint, endpoint_for

@@ -10,8 +10,8 @@ from typing import Final, Protocol, cast
 
 import httptools
 
+from aiogate.agent import Agent
 from aiogate.errors import UpstreamError
-from aiogate.exchange import Agent
 from aiogate.proxy.fields import Fields
 from aiogate.proxy.upstream.head import Head
 from aiogate.proxy.upstream.response import Response

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 import attrs
 from yarl import URL
 
-from aiogate.exchange import Agent
+from aiogate.agent import Agent
 from aiogate.proxy.upstream.tls import Tls
 
 __all__ = ["Endpoint", "endpoint_for", "endpoint_of"]

@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 from multidict import istr
 
+from aiogate.agent import Agent
 from aiogate.errors import UpstreamError
-from aiogate.exchange import Agent, Exchange, Principal
+from aiogate.exchange import Exchange, Principal
 from aiogate.proxy.fields import HOP_BY_HOP
 from aiogate.proxy.upstream.endpoint import Endpoint
 

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from aiogate.agent import Agent
 from aiogate.errors import UpstreamError
-from aiogate.exchange import Agent
 from aiogate.proxy.upstream.connection import Connection, Home
 
 __all__ = ["Dial", "Pool"]

@@ -63,8 +63,8 @@ async def test_when_an_address_refuses_the_next_one_is_taken() -> None:
 
 @on_both_loops
 async def test_when_an_address_hangs_the_next_one_is_tried_beside_it() -> None:
-    async with listening("127.0.0.2") as agent:
-        with hanging("127.0.0.1", agent.port):
+    with hanging("127.0.0.1") as port:  # first: on this address any port may be taken, on the other none is
+        async with listening("127.0.0.2", port) as agent:
             before = descriptors()
             client = await connected(at("127.0.0.1", "127.0.0.2"), to(f"http://agent:{agent.port}"))
             assert client.transport.get_extra_info("peername")[0] == "127.0.0.2"

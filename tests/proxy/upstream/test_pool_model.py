@@ -6,8 +6,8 @@ from typing import cast
 from hypothesis import settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from aiogate.agent import Agent
 from aiogate.errors import UpstreamError
-from aiogate.exchange import Agent
 from aiogate.proxy.upstream.connection import Connection, Home
 from aiogate.proxy.upstream.pool import Pool
 

@@ -9,7 +9,7 @@ import attrs
 import pytest
 import trustme
 
-from aiogate.exchange import Agent, Secret
+from aiogate.agent import Agent, Secret
 from aiogate.proxy.upstream import Contexts, Response, Upstream
 from aiogate.proxy.upstream.endpoint import endpoint_for
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import attrs
 import pytest
 
-from aiogate.exchange import Agent
+from aiogate.agent import Agent
 from aiogate.proxy.upstream.response import Response
 from tests.proxy.upstream.wires import GET, Got, Line, SteppedLoop, line, read, stepped
 

@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeVar
 
 import attrs
 
+from aiogate.agent import Agent
 from aiogate.errors import UpstreamError
-from aiogate.exchange import Agent
 from aiogate.proxy.upstream.connection import Connection
 from aiogate.proxy.upstream.head import Head
 from aiogate.proxy.upstream.response import Response
