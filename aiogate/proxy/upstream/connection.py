@@ -231,7 +231,10 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
         self._transport = None
         self.lost = True
         if self._response is not None and not self._response.complete:
-            self._fail("closed the connection without an answer", _UNREACHABLE)
+            if self._response.arrived.done():
+                self._fail("broke off its answer", "agent_broke_off")
+            else:
+                self._fail("closed the connection without an answer", _UNREACHABLE)
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)  # nothing is written any more, and often nobody waits
         if self._upload is not None:
