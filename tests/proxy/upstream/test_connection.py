@@ -115,8 +115,6 @@ def test_what_an_agent_breaks_leaves_nothing_behind(loop: SteppedLoop) -> None:
     chance = random.Random(7)
     head = b"HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n"
     whole = head + b"5;x=y\r\nhello\r\n" * 20 + b"0\r\n\r\n"
-        b"HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n" + b"5;x=y\r\nhello\r\n" * 20 + b"0\r\n\r\n"
-    )
 
     def break_one() -> None:
         wire = bytearray(whole)
