@@ -74,7 +74,7 @@ class Agent:
         capabilities: what it can do; ``/capabilities/{capability}/...`` asks for agents by these.
         tags: words of your own, for policies: ``agent.tags``.
         headers: put into every request to the agent, in place of what the client sent.
-        connect_seconds: until a connection is made, TLS included, or 502.
+        connect_seconds: until a connection is made, TLS included, or 504.
         first_byte_seconds: from the request's last byte to the response's head, or 504.
         idle_seconds: between two chunks of a response; None: no matter how long.
         write_seconds: for how long the agent may read nothing of a request body that is waiting for it.

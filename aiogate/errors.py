@@ -69,6 +69,11 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "journal_unavailable": Kind(503, "Journal unavailable", "overloaded_error"),
     "shutting_down": Kind(503, "Shutting down", "overloaded_error"),
     "agent_timeout": Kind(504, "Agent silent", "timeout_error"),
+    "agent_connect_timeout": Kind(504, "Agent not connected in time", "timeout_error"),
+    "agent_write_timeout": Kind(504, "Agent did not read the request in time", "timeout_error"),
+    "agent_first_byte_timeout": Kind(504, "Agent did not answer in time", "timeout_error"),
+    "agent_idle_timeout": Kind(504, "Agent fell silent", "timeout_error"),
+    "agent_total_timeout": Kind(504, "Agent took too long", "timeout_error"),
 }
 _UNLISTED: Final = Kind(0, "Refused", "api_error")
 _RETRY_AFTER_STATUSES: Final = frozenset({429, 503})

@@ -251,12 +251,14 @@ class Walk:
 
     async def _cut(self, agent: Agent, error: UpstreamError) -> None:
         """End an answer that the agent broke off: an ordinary refusal where nothing has left yet."""
-        why = refusal(error.code, error.detail)
-        _log.warning("exchange %s: agent %r broke off: %s", self.exchange.id, agent.id, type(error).__name__)
+        refused = self.body.refused
+        why = refusal(error.code, error.detail) if refused is None else refused.refusal
+        outcome = Outcome.UPSTREAM_FAILED if refused is None else Outcome.CUT  # it was the client's body that failed
+        _log.warning("exchange %s: agent %r broke off: %s", self.exchange.id, agent.id, why.code)
         if not self.answer.started:
-            await self._refuse(why, Outcome.UPSTREAM_FAILED)
+            await self._refuse(why, outcome)
             return
-        await self._end_early(why, Outcome.UPSTREAM_FAILED)
+        await self._end_early(why, outcome)
 
     async def _end_early(self, why: Refusal, outcome: Outcome, **patience: float) -> None:
         """End an answer whose head the client has: a terminal event in its dialect, then an aborted connection."""
