@@ -3,15 +3,16 @@
 These are the names that a plugin may import; everything else may change without notice.
 """
 
-from aiogate.agent import Agent, Secret, UsageRule
+from aiogate.agent import Agent, Health, Retry, Seconds, Secret, UsageRule
 from aiogate.claims import Claim, Counted, Grant, Quota, Rate, Shortage
 from aiogate.errors import AiogateError, Refusal, Refused, refusal
-from aiogate.exchange import Clock, Exchange, Key, Outcome, Principal, Reply, Usage
+from aiogate.exchange import Attempt, Clock, Exchange, Key, Outcome, Principal, Reply, Usage
 from aiogate.hookspecs import Finding, Gateway, Observer, Ranked, hookimpl
 
 __all__ = [
     "Agent",
     "AiogateError",
+    "Attempt",
     "Claim",
     "Clock",
     "Counted",
@@ -19,6 +20,7 @@ __all__ = [
     "Finding",
     "Gateway",
     "Grant",
+    "Health",
     "Key",
     "Observer",
     "Outcome",
@@ -29,6 +31,8 @@ __all__ = [
     "Refusal",
     "Refused",
     "Reply",
+    "Retry",
+    "Seconds",
     "Secret",
     "Shortage",
     "Usage",
