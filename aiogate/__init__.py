@@ -4,12 +4,26 @@ These are the names that a plugin may import; everything else may change without
 """
 
 from aiogate.agent import Agent, Health, Retry, Seconds, Secret, UsageRule
-from aiogate.claims import Claim, Counted, Grant, Quota, Rate, Shortage
+from aiogate.claims import (
+    LARGEST_AMOUNT,
+    Claim,
+    Counted,
+    Grant,
+    Measure,
+    Period,
+    Quota,
+    Rate,
+    Shortage,
+    Standing,
+    State,
+    budget_refusal,
+)
 from aiogate.errors import AiogateError, Refusal, Refused, refusal
 from aiogate.exchange import Attempt, Clock, Exchange, Key, Outcome, Principal, Reply, Usage
-from aiogate.hookspecs import Finding, Gateway, Observer, Ranked, hookimpl
+from aiogate.hookspecs import Finding, Gateway, Observer, Ranked, Spent, hookimpl
 
 __all__ = [
+    "LARGEST_AMOUNT",
     "Agent",
     "AiogateError",
     "Attempt",
@@ -22,8 +36,10 @@ __all__ = [
     "Grant",
     "Health",
     "Key",
+    "Measure",
     "Observer",
     "Outcome",
+    "Period",
     "Principal",
     "Quota",
     "Ranked",
@@ -35,8 +51,12 @@ __all__ = [
     "Seconds",
     "Secret",
     "Shortage",
+    "Spent",
+    "Standing",
+    "State",
     "Usage",
     "UsageRule",
+    "budget_refusal",
     "hookimpl",
     "refusal",
 ]

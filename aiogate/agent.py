@@ -5,7 +5,7 @@ For plugins and for every floor above. Knows nothing of exchanges.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import attrs
 
@@ -57,6 +57,7 @@ class UsageRule:
 _RECOGNISED: Final = UsageRule()
 Reason = Literal["connect", "reset", "429", "500", "502", "503", "504", "529"]
 """Why an attempt may be repeated."""
+_positive: Final[Any] = attrs.validators.gt(0.0)
 _REPLAY_BYTES: Final = 256 * 1024
 
 
@@ -77,8 +78,8 @@ class Health:
     """
 
     path: str = attrs.field(default="/healthz", validator=attrs.validators.matches_re(r"/[!-~]*"))
-    interval: Seconds = attrs.field(default=Seconds(5.0), validator=attrs.validators.gt(Seconds(0)))
-    timeout: Seconds = attrs.field(default=Seconds(2.0), validator=attrs.validators.gt(Seconds(0)))
+    interval: Seconds = attrs.field(default=Seconds(5.0), validator=_positive)
+    timeout: Seconds = attrs.field(default=Seconds(2.0), validator=_positive)
 
 
 @attrs.frozen(kw_only=True)
@@ -108,9 +109,13 @@ class Agent:
             ``unix:/run/agent.sock:/base``; what follows ``/agents/{id}`` is appended to its path. A name outside ASCII
             is as it is in DNS (IDNA). The first of ``urls`` where there are several.
         urls: the endpoints of an agent that has several, all alike; the one with the least pending requests serves.
+        description: what it does, for people who read ``GET /agents``.
         required_roles: any one of them lets a principal in; empty: everybody.
         rate_limit: requests per principal on this agent.
         concurrency: exchanges per principal open at once on this agent.
+        cost_center: who pays for it, in the journal.
+        capabilities: what it can do; ``/capabilities/{capability}/...`` asks for agents by these.
+        tags: words of your own, for policies: ``agent.tags``.
         headers: put into every request to the agent, in place of what the client sent.
         connect_seconds: until a connection is made, TLS included, or 502.
         first_byte_seconds: from the request's last byte to the response's head, or 504.

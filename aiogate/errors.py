@@ -56,6 +56,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "config_invalid": Kind(422, "The config has problems", "invalid_request_error"),
     "rate_limited": Kind(429, "Rate limit reached", "rate_limit_error"),
     "concurrency_limited": Kind(429, "Too many at once", "rate_limit_error"),
+    "budget_exhausted": Kind(429, "Budget exhausted", "rate_limit_error"),
     "headers_too_large": Kind(431, "Headers too large", "invalid_request_error"),
     "plugin_failed": Kind(500, "A plugin failed", "api_error"),
     "internal_error": Kind(500, "The gateway failed", "api_error"),

@@ -35,6 +35,7 @@ from aiogate.proxy.replay import Replay
 from aiogate.proxy.upstream import Head, Response
 from aiogate.proxy.websocket import HANDSHAKE, check_handshake, switched, tunnel, wants_websocket
 from aiogate.server.admit import admit
+from aiogate.server.claim import real_amounts
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.quotas import quota_lines
@@ -247,7 +248,7 @@ class Walk:
         exchange.ended = house.clock.monotonic()
         if exchange.grant is not None:
             try:
-                await house.state.settle(exchange.grant)
+                await house.state.settle(exchange.grant, real_amounts(exchange))
             except StateError:
                 _log.exception("exchange %s is not settled; its grant expires by itself", exchange.id)
         house.metrics.ended(exchange)
