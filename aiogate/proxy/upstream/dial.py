@@ -77,7 +77,7 @@ class Dialer:
                 code, reason = "agent_connect_timeout", f" within {seconds:g} s: {attempt.step}"
             else:
                 code, reason = "agent_unreachable", f": {why(attempt.step, error)}"
-            raise UpstreamError(code, f"agent {name!r} cannot be reached{reason}") from error
+            raise UpstreamError(code, f"agent {name!r} cannot be reached{reason}", sent=False) from error
 
     def close(self) -> None:
         """Give up the look-ups under way."""
