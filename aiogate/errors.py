@@ -53,6 +53,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "unknown_capability": Kind(404, "Unknown capability", "not_found_error"),
     "not_found": Kind(404, "Not found", "not_found_error"),
     "method_not_allowed": Kind(405, "Method not allowed", "invalid_request_error"),
+    "slow_reader": Kind(408, "Client reads too slowly", "timeout_error"),
     "body_too_large": Kind(413, "Body too large", "request_too_large"),
     "config_invalid": Kind(422, "The config has problems", "invalid_request_error"),
     "rate_limited": Kind(429, "Rate limit reached", "rate_limit_error"),

@@ -212,7 +212,11 @@ class Walk:
         if head.collides or exchange.edited_headers is not None:
             _make_way(exchange.response_headers, own)
         if not response.upgraded:
-            await relay(response, head, exchange, self.answer, own, self._observe, self._conclude)
+            keepalive = agent.keepalive_seconds
+            if keepalive is None:
+                keepalive = self.generation.settings.server.stream_keepalive_seconds
+            watch = self.house.upstream.watch
+            await relay(response, head, exchange, self.answer, own, self._observe, self._conclude, watch, keepalive)
             return
         self.answer.start(switched(exchange.response_headers, own))
         exchange.answered = self.house.clock.monotonic()
