@@ -213,8 +213,12 @@ class CutError(AiogateError):
 class UpstreamError(AiogateError):
     """An agent could not be reached, stayed silent or broke the protocol; ``code`` is the refusal's code."""
 
-    def __init__(self, code: str, detail: str) -> None:
-        """Keep the code of the refusal that a client gets when nothing has been sent to it yet."""
+    def __init__(self, code: str, detail: str, *, sent: bool = True) -> None:
+        """Keep the code of the refusal that a client gets when nothing has been sent to it yet.
+
+        ``sent`` is False where the agent has got nothing of the request, for there never was a connection.
+        """
         super().__init__(detail)
         self.code = code
         self.detail = detail
+        self.sent = sent
