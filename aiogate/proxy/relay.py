@@ -16,7 +16,7 @@ from aiogate.proxy.fields import Fields
 from aiogate.proxy.head import edited_fields, now
 from aiogate.proxy.terminal_event import is_event_stream
 from aiogate.proxy.upstream import Head, Response, Watch
-from aiogate.proxy.vigil import Keepalive, SlowReader
+from aiogate.proxy.vigil import SlowReader, kept_alive
 
 __all__ = ["Conclude", "relay"]
 
@@ -53,13 +53,8 @@ async def relay(  # noqa: PLR0913, PLR0917 - the two ends and what looks on
     Raises ``UpstreamError`` when the agent breaks off, ``ConnectionError``
     when the client has gone, ``CutError`` when an observer has cut the exchange at its last bytes.
     """
-    edited = exchange.edited_headers
-    length_known = head.length is not None if edited is None else "Content-Length" in edited
-    length_known = length_known or has_no_body(exchange.method, head.status)
-    fields, dated = (head.fields, head.dated) if edited is None else _edited(edited)
-    if not dated:
-        own = f"{own}\r\nDate: {now()}"
-    first = answer.head(head.status, head.reason, fields, own, length_known=length_known)
+    first = _head(head, exchange, answer, own)
+    length_known = answer.length_known
     exchange.answered = exchange.clock.monotonic()
     if length_known and response.complete:
         body = response.take()
@@ -73,12 +68,8 @@ async def relay(  # noqa: PLR0913, PLR0917 - the two ends and what looks on
         return
     answer.start(first)
     if keepalive_seconds and not length_known and is_event_stream(exchange):
-        keepalive = Keepalive(exchange, answer, keepalive_seconds, asyncio.get_running_loop().time())
-        watch.add(keepalive)
-        try:
+        with kept_alive(exchange, answer, keepalive_seconds, watch):
             await _pour(response, exchange, answer, observe, watch)
-        finally:
-            watch.discard(keepalive)
     else:
         await _pour(response, exchange, answer, observe, watch)
     last = response.take()
@@ -125,6 +116,16 @@ async def _catch_up(exchange: Exchange, answer: Answer, watch: Watch) -> None:
         await answer.drain()
     finally:
         watch.discard(reader)
+
+
+def _head(head: Head, exchange: Exchange, answer: Answer, own: str) -> bytes:
+    edited = exchange.edited_headers
+    length_known = head.length is not None if edited is None else "Content-Length" in edited
+    length_known = length_known or has_no_body(exchange.method, head.status)
+    fields, dated = (head.fields, head.dated) if edited is None else _edited(edited)
+    if not dated:
+        own = f"{own}\r\nDate: {now()}"
+    return answer.head(head.status, head.reason, fields, own, length_known=length_known)
 
 
 def _check(exchange: Exchange, last: bytes) -> None:

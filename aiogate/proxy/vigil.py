@@ -4,20 +4,34 @@ For the relay. Both are looked at by the coarse timer of all connections, a few 
 no timer and no task of their own, and nothing for a chunk.
 """
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from aiogate.errors import refusal
 from aiogate.exchange import Exchange
 from aiogate.proxy.answer import Answer
 from aiogate.proxy.terminal_event import between_events
-from aiogate.proxy.upstream import Watched
+from aiogate.proxy.upstream import Watch, Watched
 
-__all__ = ["KEEPALIVE", "Keepalive", "SlowReader"]
+__all__ = ["KEEPALIVE", "SlowReader", "kept_alive"]
 
 KEEPALIVE: Final = b": keepalive\n\n"
 _LOOKS: Final = 4
 """How often somebody looks within the time that is waited for."""
 _NEVER_SECONDS: Final = 10.0
+
+
+@contextmanager
+def kept_alive(exchange: Exchange, answer: Answer, seconds: float, watch: Watch) -> Iterator[None]:
+    """Keep a stream of events from looking dead as long as the block runs."""
+    keepalive = Keepalive(exchange, answer, seconds, asyncio.get_running_loop().time())
+    watch.add(keepalive)
+    try:
+        yield
+    finally:
+        watch.discard(keepalive)
 
 
 class Keepalive:
