@@ -394,7 +394,7 @@ def mistakes() -> Iterator[tuple[str, str, str]]:
     yield 'now.weekday == "monday"', "'==' does not go with (int, string); a number has no quotes", "=="
     yield 'principal.roles == "x"', '(list(string), string); a list is asked "x" in principal.roles', "=="
     yield 'principal.roles.contains("x")', '; a list is asked "x" in principal.roles', "contains"
-    yield 'principal.department in "x"', "'in' does not go with (string, string); behind 'in' stands a list", "in"
+    yield 'client.ip in "x"', "'in' does not go with (string, string); behind 'in' stands a list", "in"
     yield 'now.time > "10:00"', "'>' does not go with (timestamp, string); ask time_between", ">"
     yield "!principal.roles", "; it goes with what is true or false; an empty list is size(...) == 0", "!"
     yield 'ip_in(client.ip, "10.0.0.0/8")', "'ip_in' does not go with (string, string); it takes (string, list", "ip_in"
