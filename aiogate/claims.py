@@ -102,7 +102,7 @@ class Period(NamedTuple):
 
 
 OnStateError = Literal["refuse", "allow", "local"]
-"""What becomes of a claim while the state cannot be reached: 503, as if there were no limit, or this gateway's share."""
+"""What becomes of a claim while the state cannot be reached: a 503, no limit at all, or this gateway's share of it."""
 
 
 @attrs.frozen
@@ -187,6 +187,11 @@ class State(Protocol):
     @property
     def degraded(self) -> str | None:
         """Why the counters that all gateways share cannot be reached at present; None: they can."""
+        ...
+
+    @property
+    def gateways(self) -> int:
+        """How many gateways take from the same counters, as far as is known."""
         ...
 
     async def acquire(self, claims: Sequence[Claim]) -> Grant | Shortage:

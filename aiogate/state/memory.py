@@ -144,6 +144,7 @@ class MemoryState:
 
     degraded: Final[str | None] = None
     """Nothing here can be away."""
+    gateways: Final = 1
 
     def __init__(self, clock: Clock) -> None:
         """Start with every counter untouched."""

@@ -118,7 +118,7 @@ function operations.extend(op)
   return reply
 end
 
--- {'settle', batch, claims, actual amounts, -1: as claimed}: what periods have spent
+-- {'settle', batch, claims, actual amounts, -1: as claimed}: spent and held of each
 function operations.settle(op, done)
   local reply = {}
   for i, claim in ipairs(op[3]) do
@@ -132,7 +132,7 @@ function operations.settle(op, done)
     elseif actual >= 0 then
       correct(c, entry, actual - claim[AMOUNT])
     end
-    reply[i] = c.spent
+    reply[2 * i - 1], reply[2 * i] = c.spent, c.held
   end
   return reply
 end

@@ -21,8 +21,8 @@ What holds without it:
   gateway's share (``share.py`` says how much that is). Records say ``degraded``.
 - What was admitted and used meanwhile is told to Redis when it is back, so that windows count it for the rest of their
   time and periods have it spent. Up to 10,000 operations are kept; of more, windows lose the oldest, periods nothing.
-- After a Redis that has lost its memory windows begin anew: up to one more limit may pass in one window. Leases are there
-  again at once, held or not.
+- After Redis has lost its memory windows begin anew: up to one more limit may pass in one window. Leases that are held
+  are there again at once.
 
 Redis 6.2 or later, alone or as one endpoint of a failover; no Cluster and no Sentinel yet.
 """

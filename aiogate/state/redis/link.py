@@ -69,7 +69,7 @@ class Link:
     async def run(self, keys: Sequence[str], payload: bytes) -> Any:  # noqa: ANN401 - what the script returns
         """Run the script; raises ``StateError``, and nobody knows then whether it ran."""
         await self.connect()
-        call = ("EVALSHA", self._sha, len(keys), *keys, payload)
+        call: tuple[str | int | bytes, ...] = ("EVALSHA", self._sha, len(keys), *keys, payload)
         try:
             try:
                 return await self._command(*call)

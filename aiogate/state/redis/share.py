@@ -5,7 +5,8 @@ Knows what the counters were like when they were last seen; nothing of connectio
 The promise of ``local``: with n gateways alive when Redis was last seen, each admits on a window at most an n-th of the
 limit in any interval (1 at least), less its part of what was already admitted then; of places that are held at once
 likewise; of a period an n-th of what was left, where all that was held counts as spent. Together they admit at most
-the limit, but for what each one did not yet know: less than a second's worth, or a gateway that came later.
+the limit. Only what a gateway has not seen is beyond that: it knows a counter from when it last took from it, so that
+around the moment at which Redis goes away one interval may hold, at worst, an interval before it and one after it.
 """
 
 from collections import Counter
@@ -46,17 +47,17 @@ class Sight:
         """Note what is left of a counter."""
         claim = quota.claim
         if claim.period is not None:
-            self.see_spent(claim, quota.spent)
-            self._held[claim.counter] = quota.held
+            self.see_spent(claim, quota.spent, quota.held)
         elif claim.kind is Counted.WINDOW:
             if len(self._windows) >= _MOST_SEEN:
                 del self._windows[next(iter(self._windows))]
             self._windows[claim.counter] = claim.limit - quota.remaining, self._monotonic()
 
-    def see_spent(self, claim: Claim, spent: int) -> None:
-        """Note what a period has spent."""
+    def see_spent(self, claim: Claim, spent: int, held: int) -> None:
+        """Note what a period has spent, and what is held of it."""
         if spent >= self.spent.get(claim.counter, 0) and claim.period is not None:
             self.spent[claim.counter] = spent
+            self._held[claim.counter] = held
             self._ends[claim.counter] = claim.period.ends
 
     def forget(self, wall: float) -> None:

@@ -66,6 +66,11 @@ class RedisState:
         return away if away is None else away or "Redis is being tried again"
 
     @property
+    def gateways(self) -> int:
+        """How many gateways were alive when Redis was last asked, a second ago at most."""
+        return self._sight.living
+
+    @property
     def pending(self) -> int:
         """How many operations wait for being sent to Redis."""
         return self._batches.pending
@@ -158,7 +163,7 @@ class RedisState:
                 spent = [max(claim.amount, self._sight.spent.get(claim.counter, 0)) for claim in some]
                 self._batches.tell(Operation("resume", rows))
             for claim, amount in zip(some, spent, strict=True):
-                self._sight.see_spent(claim, amount)
+                self._sight.see_spent(claim, amount, 0)
 
     async def standings(self, counters: Sequence[str]) -> Sequence[Standing]:
         """Return how counters of periods stand; without Redis, as far as that is known here."""
@@ -263,11 +268,11 @@ class RedisState:
             return
         periods = {claim.counter: claim for claim in held.claims if claim.period is not None}
 
-        def heard(spent: Sequence[int] | int) -> None:
-            if isinstance(spent, list):
-                for row, amount in zip(rows, spent, strict=True):
+        def heard(reply: Sequence[int] | int) -> None:
+            if isinstance(reply, list):
+                for row, spent, holds in zip(rows, reply[::2], reply[1::2], strict=True):
                     if row[0] in periods:
-                        self._sight.see_spent(periods[row[0]], amount)
+                        self._sight.see_spent(periods[row[0]], spent, holds)
 
         self._batches.tell(Operation("settle", rows, after=(amounts,), heard=heard if periods else None))
 
