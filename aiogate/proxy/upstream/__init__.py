@@ -22,9 +22,9 @@ from aiogate.proxy.upstream.head import Head
 from aiogate.proxy.upstream.pool import Pool
 from aiogate.proxy.upstream.response import Response
 from aiogate.proxy.upstream.tls import Contexts
-from aiogate.proxy.upstream.watch import Watch
+from aiogate.proxy.upstream.watch import Watch, Watched
 
-__all__ = ["Contexts", "Destination", "Head", "Response", "Upstream"]
+__all__ = ["Contexts", "Destination", "Head", "Response", "Upstream", "Watch", "Watched"]
 
 
 @attrs.define
@@ -104,7 +104,7 @@ class Upstream:
         self.random = random
         self._loop = asyncio.get_running_loop()
         self._dialer = Dialer()
-        self._watch = Watch(self._loop)
+        self.watch = Watch(self._loop)
         self._callers = Callers()
         self._destinations: dict[str, Destination] = {}
         self._agents: Mapping[str, Agent] | None = None
@@ -173,13 +173,13 @@ class Upstream:
         """Close all idle connections, and those that come back from now on."""
         for destination in self._destinations.values():
             destination.close()
-        self._watch.close()
+        self.watch.close()
         self._dialer.close()
 
     def _pool(self, agent: Agent, endpoint: Endpoint) -> Pool:
         async def dial(home: Home, seconds: float) -> Connection:
             return await self._dialer.connect(
-                endpoint, lambda: Connection(self._loop, home, self._watch), seconds, name=agent.id
+                endpoint, lambda: Connection(self._loop, home, self.watch), seconds, name=agent.id
             )
 
         return Pool(agent, dial)
