@@ -173,8 +173,7 @@ def test_the_finops_foundations_validator_has_nothing_against_the_export(directo
 def test_a_report_on_many_records_takes_less_than_a_second(tmp_path: Path) -> None:
     """As totals that ``ROWS`` records have left: a month of 600 keys, 10 agents, 3 models, 8 cost centres."""
     who = [
-        (f"p{n % 40}", f"d{n % 5}", f"a{n % 10}", f"c{n % 8}", "", f"k{n}", f"m{n % 3}", "measured")
-        for n in range(600)
+        (f"p{n % 40}", f"d{n % 5}", f"a{n % 10}", f"c{n % 8}", "", f"k{n}", f"m{n % 3}", "measured") for n in range(600)
     ]
     with Totals.of(tmp_path) as totals:
         marks = ", ".join("?" * len(NAMES))
