@@ -68,6 +68,7 @@ class Agent:
             is as it is in DNS (IDNA).
         required_roles: any one of them lets a principal in; empty: everybody.
         rate_limit: requests per principal on this agent.
+        token_limit: tokens per principal on this agent, of requests and answers.
         concurrency: exchanges per principal open at once on this agent.
         headers: put into every request to the agent, in place of what the client sent.
         connect_seconds: until a connection is made, TLS included, or 502.
@@ -97,6 +98,7 @@ class Agent:
     description: str = ""
     required_roles: frozenset[str] = frozenset()
     rate_limit: Rate | None = None
+    token_limit: Rate | None = None
     concurrency: int | None = None
     cost_center: str | None = None
     capabilities: tuple[str, ...] = ()
