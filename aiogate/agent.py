@@ -66,10 +66,14 @@ class Agent:
         url: ``http://`` or ``https://`` base, or a Unix socket, ``unix:/run/agent.sock``, or with a base path,
             ``unix:/run/agent.sock:/base``; what follows ``/agents/{id}`` is appended to its path. A name outside ASCII
             is as it is in DNS (IDNA).
+        description: what it does, for people who read ``GET /agents``.
         required_roles: any one of them lets a principal in; empty: everybody.
         rate_limit: requests per principal on this agent.
         token_limit: tokens per principal on this agent, of requests and answers.
         concurrency: exchanges per principal open at once on this agent.
+        cost_center: who pays for it, in the journal.
+        capabilities: what it can do; ``/capabilities/{capability}/...`` asks for agents by these.
+        tags: words of your own, for policies: ``agent.tags``.
         headers: put into every request to the agent, in place of what the client sent.
         connect_seconds: until a connection is made, TLS included, or 502.
         first_byte_seconds: from the request's last byte to the response's head, or 504.

@@ -13,6 +13,7 @@ import orjson
 __all__ = [
     "CATALOGUE",
     "AiogateError",
+    "CutError",
     "JournalError",
     "Kind",
     "PluginError",
@@ -61,6 +62,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "plugin_failed": Kind(500, "A plugin failed", "api_error"),
     "internal_error": Kind(500, "The gateway failed", "api_error"),
     "agent_unreachable": Kind(502, "Agent unreachable", "api_error"),
+    "agent_broke_off": Kind(502, "Agent broke off", "api_error"),
     "agent_protocol_error": Kind(502, "Agent broke the protocol", "api_error"),
     "agent_unavailable": Kind(503, "Agent unavailable", "overloaded_error"),
     "state_unavailable": Kind(503, "State unavailable", "overloaded_error"),
@@ -202,6 +204,10 @@ class StateError(AiogateError):
 
 class JournalError(AiogateError):
     """A record could not be appended."""
+
+
+class CutError(AiogateError):
+    """The exchange was cut by its own observer; ``Exchange.cut_by`` says why."""
 
 
 class UpstreamError(AiogateError):

@@ -148,6 +148,8 @@ class Exchange:
         unavailable: None where an agent is to serve. Of a list, the agents on it that could not serve now, by id: there
             a 503 rules nobody out, for the list is of what one may use, not of what is up.
         explains: an operator asks for the ranking, and nothing is to be sent.
+        cut_by: why the exchange was cut, if it was.
+        interrupt: the gateway's own: what ``cut`` wakes it by.
     """
 
     id: str
@@ -190,6 +192,8 @@ class Exchange:
     capabilities: tuple[str, ...] = ()
     unavailable: dict[str, Refusal] | None = None
     explains: bool = False
+    cut_by: Refusal | None = None
+    interrupt: Callable[[], None] | None = None
     _response_headers: CIMultiDict[str] | None = None
     _body: bytes | None = None
     _ruled_out: tuple[tuple[Agent, Refusal], ...] = ()
@@ -235,6 +239,20 @@ class Exchange:
     def edited_headers(self) -> CIMultiDict[str] | None:
         """The response's headers when anybody has asked for them and may have edited them."""
         return self._response_headers
+
+    def cut(self, why: Refusal) -> None:
+        """End the exchange now, whatever it waits for: a silent agent, a slow client, a body on its way up.
+
+        For observers, tasks of plugins and operators; to be called on the gateway's loop, at any moment, from anywhere.
+        A client that has not been sent anything yet gets ``why`` as an ordinary refusal. A stream ends with a terminal
+        event in its dialect and an aborted connection, a WebSocket is closed. The outcome is ``cut``, the record has
+        the refusal, what was used until now is charged. What an observer has just been shown has left already, but for
+        a response's last bytes: these do not leave any more. The first cut counts; one that has ended stays as it is.
+        """
+        if self.cut_by is None and self.outcome is None:
+            self.cut_by = why
+            if self.interrupt is not None:
+                self.interrupt()
 
     def rule_out(self, agent: Agent, why: Refusal) -> None:
         """Take an agent from the candidates; the client gets ``why`` (or a softer one) when none is left.

@@ -206,7 +206,8 @@ class Hooks:
 
         *Return* an observer or None. The observer is called with each chunk after it was written to the client (the
         last one before), and once with ``b""`` when the response has ended, however it ended, before the record is
-        written. It must not keep the loop busy.
+        written. It must not keep the loop busy. ``exchange.cut(refusal)`` ends the response, from the observer or from
+        anywhere else.
 
         *If you raise*, here or in the observer, it is logged, you observe no more of this response, and the stream
         goes on.

@@ -14,6 +14,7 @@ from multidict import CIMultiDict, istr
 
 from aiogate.agent import Agent
 from aiogate.errors import (
+    CutError,
     JournalError,
     PluginError,
     Refusal,
@@ -31,6 +32,7 @@ from aiogate.proxy.answer import Answer
 from aiogate.proxy.body import ClientBody
 from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.relay import relay
+from aiogate.proxy.terminal_event import last_words
 from aiogate.proxy.upstream import Head, Response
 from aiogate.proxy.websocket import HANDSHAKE, check_handshake, switched, tunnel, wants_websocket
 from aiogate.server.admit import admit
@@ -46,6 +48,8 @@ _UPGRADE: Final = istr("Upgrade")
 _HOST: Final = istr("Host")
 _CHUNKED: Final = "\r\nTransfer-Encoding: chunked"
 _WITH_LENGTH: Final = frozenset({"POST", "PUT", "PATCH"})
+_CUT_SECONDS: Final = 0.5
+"""How long a client that does not read may keep the connection of an exchange that was cut."""
 _WHOLE_BODY: Final = 65536
 """A request body up to this length is read before the agent is bothered, and goes to it in one piece."""
 
@@ -63,16 +67,23 @@ class Walk:
     refused: Refusal | None = None
     """What is wrong with the request itself, found before the walk began."""
     _observe: Observer | None = None
+    _interrupted: bool = False
 
     async def run(self) -> Answer:
         """Serve the exchange and return its answer, written; only a cancellation comes out of it."""
+        self.exchange.interrupt = self._interrupt
         try:
             await self._serve()
         except asyncio.CancelledError:
+            if self._is_cut():
+                await self._cut_short()
+                return self._ended()
             if self.answer.started and self.exchange.outcome is None:
                 self.answer.abort()
             self.house.tasks.spawn(self._depart())
             raise
+        except CutError:
+            await self._cut_short()
         except JournalError:
             await self._without_record()
         except ConnectionError:
@@ -82,6 +93,9 @@ class Walk:
         except Exception:  # noqa: BLE001 - the border of one exchange: a fault of ours is one refused exchange, logged
             _log.exception("exchange %s failed", self.exchange.id)
             await self._give_up()
+        return self._ended()
+
+    def _ended(self) -> Answer:
         if self.generation.pipeline.stages.post_response:
             # in a task of its own: a client that leaves now must not keep a plugin from hearing of the end
             self.house.tasks.spawn(self.generation.pipeline.post_response(self.exchange))
@@ -220,6 +234,7 @@ class Walk:
         if exchange.outcome is not None:
             return
         exchange.outcome = outcome
+        exchange.interrupt = None
         exchange.bytes_in += self.body.received
         if self._observe is not None:
             self._observe(b"")
@@ -234,22 +249,60 @@ class Walk:
         house.journal.append(line)
         house.access_log.write(line)
 
-    async def _cut(self, agent: Agent, error: Exception) -> None:
-        """End an answer that the agent broke off: a 502 where nothing has left yet, an aborted connection otherwise."""
+    async def _cut(self, agent: Agent, error: UpstreamError) -> None:
+        """End an answer that the agent broke off: an ordinary refusal where nothing has left yet."""
+        why = refusal(error.code, error.detail)
         _log.warning("exchange %s: agent %r broke off: %s", self.exchange.id, agent.id, type(error).__name__)
         if not self.answer.started:
-            detail = f"agent {agent.id!r} broke off its answer"
-            await self._refuse(refusal("agent_protocol_error", detail), Outcome.UPSTREAM_FAILED)
+            await self._refuse(why, Outcome.UPSTREAM_FAILED)
             return
+        await self._end_early(why, Outcome.UPSTREAM_FAILED)
+
+    async def _end_early(self, why: Refusal, outcome: Outcome, **patience: float) -> None:
+        """End an answer whose head the client has: a terminal event in its dialect, then an aborted connection."""
+        exchange = self.exchange
+        exchange.refusal = why
+        last = last_words(exchange, self.answer, why)
+        exchange.bytes_out += len(last)
         try:
-            await self._conclude(Outcome.UPSTREAM_FAILED)
+            await self._conclude(outcome)
+            self.answer.abort(last, **patience)
         finally:
             self.answer.abort()
+
+    def _interrupt(self) -> None:
+        """Wake the walk up, for a cut; where it is the walk itself that asks for it as soon as it waits again."""
+        task = self.inbound.task
+        if asyncio.current_task() is task:
+            asyncio.get_running_loop().call_soon(self._interrupt)
+        elif self.exchange.outcome is None:
+            self._interrupted = True
+            task.cancel()
+
+    def _is_cut(self) -> bool:
+        """Tell whether the task was cancelled by a cut, and by nobody else."""
+        return self._interrupted and self.inbound.task.uncancel() == 0
+
+    async def _cut_short(self) -> None:
+        """End an exchange that was cut."""
+        why = self.exchange.cut_by
+        assert why is not None  # noqa: S101 - nothing else interrupts
+        try:
+            if self.answer.started:
+                await self._end_early(why, Outcome.CUT, patience_seconds=_CUT_SECONDS)
+            else:
+                await self._refuse(why, Outcome.CUT)
+        except ConnectionError:
+            self.answer.abort()
+        except JournalError:
+            await self._without_record()
 
     async def _depart(self) -> None:
         """The client has gone, or the gateway cuts what the drain left over."""
         try:
-            await self._conclude(Outcome.CUT if self.house.cutting else Outcome.CLIENT_GONE)
+            is_cut = self.house.cutting or self.exchange.cut_by is not None
+            self.exchange.refusal = self.exchange.refusal or self.exchange.cut_by
+            await self._conclude(Outcome.CUT if is_cut else Outcome.CLIENT_GONE)
         except JournalError as error:
             _log.error("exchange %s has no record: %s", self.exchange.id, error)
         await self.generation.pipeline.post_response(self.exchange)

@@ -85,14 +85,22 @@ class ServerSettings:
 
 @attrs.frozen(kw_only=True)
 class AdminSettings:
-    """``[admin]``: the listener for operators, on loopback only."""
+    """``[admin]``: the listener for operators, on loopback only.
+
+    Args:
+        listen: where operators and their scrapers call: ``/metrics``, ``/readyz?verbose``, ``/api/...``.
+    """
 
     listen: Address = attrs.field(default=Address("127.0.0.1", 9090), validator=is_loopback)
 
 
 @attrs.frozen(kw_only=True)
 class StateSettings:
-    """``[state]``: where counters are kept."""
+    """``[state]``: where counters are kept.
+
+    Args:
+        url: ``memory://``, which is one process's own.
+    """
 
     url: Secret = attrs.field(factory=lambda: Secret("memory://"), validator=is_memory)
 
@@ -114,7 +122,11 @@ class JournalSettings:
 
 @attrs.frozen(kw_only=True)
 class PipelineSettings:
-    """``[pipeline]``: which plugins run, in this order."""
+    """``[pipeline]``: which plugins run.
+
+    Args:
+        plugins: their names, in the order in which they run.
+    """
 
     plugins: tuple[str, ...] = ()
 
@@ -123,8 +135,11 @@ class PipelineSettings:
 class AgentSettings:
     """``[agents.<id>]``: a named upstream service, as the config writes it. See ``aiogate.Agent``.
 
-    ``required_role`` is the one role that lets a principal in; of ``required_roles``, in its place, any one does.
-    ``usage`` is a word (``"declared"``) or a table of JSON pointers (``{ input_tokens = "/meta/usage/in" }``).
+    Args:
+        required_role: the one role that lets a principal in; without it everybody may call.
+        required_roles: in its place: any one of these lets a principal in.
+        usage: where it says what it used: a word (``"declared"``) or a table of JSON pointers
+            (``{ input_tokens = "/meta/usage/in" }``).
     """
 
     url: str = attrs.field(validator=is_upstream_url)

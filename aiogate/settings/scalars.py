@@ -19,12 +19,12 @@ from aiogate.settings.interpolate import Interpolated
 from aiogate.settings.model import Address, Size
 from aiogate.settings.usage_rule import usage_rule
 
-__all__ = ["SCALARS", "one_of"]
+__all__ = ["SCALARS", "UNITS", "one_of"]
 
 Hook = Callable[[Any, Any], Any]
 
 _SIZE: Final = re.compile(r"(?P<number>[0-9]{1,15})\s*(?P<unit>B|KiB|MiB|GiB)")
-_UNITS: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+UNITS: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _ADDRESS: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:\s]+)):(?P<port>[0-9]{1,5})")
 _LAST_PORT: Final = 65535
 
@@ -76,7 +76,7 @@ def _day(value: object, _: object) -> date:
 
 def _size(value: object, _: object) -> Size:
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    size = int(match["number"]) * _UNITS[match["unit"]] if match else value
+    size = int(match["number"]) * UNITS[match["unit"]] if match else value
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         refuse("a size such as 1048576, '64KiB', '100MiB' or '1GiB'", value)
     return Size(size)

@@ -28,7 +28,16 @@ Subject = Literal["principal", "department", "role", "agent", "cost_center", "ke
 
 @attrs.frozen(kw_only=True)
 class BudgetMatch:
-    """Which exchanges a budget is for: all that is given must fit, and any one value of each fits."""
+    """Which exchanges a budget is for: all that is given must fit, and any one value of each fits.
+
+    Args:
+        principal: ids of principals.
+        department: their departments.
+        role: roles; a principal has one of them.
+        agent: ids of agents.
+        cost_center: of the agent, else of the principal.
+        key: ids of API keys.
+    """
 
     principal: Values = attrs.field(default=(), converter=as_tuple)
     department: Values = attrs.field(default=(), converter=as_tuple)
