@@ -111,12 +111,12 @@ class Means:
     def tokens(self, agent_id: str) -> int | None:
         """Return how many tokens an exchange with the agent uses; None: nobody knows yet."""
         mean = self._tokens.get(agent_id)
-        return None if mean is None else int(mean) + 1
+        return None if mean is None else round(mean)
 
     def nanousd(self, agent_id: str) -> int | None:
         """Return what an exchange with the agent costs; None: nobody knows yet."""
         mean = self._nanousd.get(agent_id)
-        return None if mean is None else int(mean) + 1
+        return None if mean is None else round(mean)
 
 
 def _move(means: dict[str, float], agent_id: str, figure: int) -> None:

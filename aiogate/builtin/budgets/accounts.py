@@ -41,6 +41,11 @@ class BudgetReport:
     period_ends: float
 
     @property
+    def left(self) -> int:
+        """What is neither spent nor held."""
+        return max(0, self.limit - self.spent - self.held)
+
+    @property
     def share(self) -> float:
         """What is spent and held, as a part of the budget."""
         return (self.spent + self.held) / self.limit

@@ -23,6 +23,7 @@ _SAMPLE_BYTES: Final = 8192
 _LEAST_SHARE: Final = 0.01
 _BYTES_A_TOKEN: Final = 4
 _STEP_BYTES: Final = 4096
+_LEAST_A_BYTE: Final = 1e-9
 
 Price = Callable[[Usage], int | None]
 """Returns what a usage costs in nano-dollars; None: it has no price."""
@@ -54,7 +55,19 @@ class Meter:
         usage: what was used before the stream began: the input, and the model if the request names it.
     """
 
-    __slots__ = ("_due", "_exchange", "_growing", "_lines", "_price", "_sample", "_size", "_state", "_usage")
+    __slots__ = (
+        "_due",
+        "_exchange",
+        "_growing",
+        "_lines",
+        "_price",
+        "_reaches",
+        "_sample",
+        "_share",
+        "_size",
+        "_state",
+        "_usage",
+    )
 
     def __init__(self, exchange: Exchange, lines: list[Line], usage: Usage, price: Price, state: State) -> None:
         """Begin with nothing that has come."""
@@ -64,9 +77,13 @@ class Meter:
         self._price = price
         self._state = state
         self._sample = b""
+        self._share = 1.0
+        """How much of the stream is text, by the sample."""
         self._size = 0
-        self._due = 0
-        """So many bytes, and somebody has to look."""
+        self._reaches = 0.0
+        """Up to so many bytes what is held reaches for sure."""
+        self._due = 0.0
+        """So many bytes, and somebody has to look: for the sample, or whether what is held still reaches."""
         self._growing: asyncio.Task[None] | None = None
 
     def __call__(self, chunk: bytes) -> None:
@@ -77,55 +94,60 @@ class Meter:
 
     def _look(self, chunk: bytes) -> None:
         """Take a sample of the beginning, and see whether what is held still reaches."""
-        if len(self._sample) < _SAMPLE_BYTES:
+        sampling = len(self._sample) < _SAMPLE_BYTES
+        if sampling:
             self._sample += chunk[: _SAMPLE_BYTES - len(self._sample)]
             if self._usage.model is None and (model := model_in(self._sample)) is not None:
-                self._usage = attrs.evolve(self._usage, model=model)
-        lines = [line for line in self._lines if not line.done]
-        share = max(_LEAST_SHARE, text_bytes(self._sample) / max(1, len(self._sample)))
-        due, wanting = float("inf"), list[Line]()
-        for line in lines:
-            used, more = self._used(line, share, 0), self._used(line, share, _STEP_BYTES)
-            if used is None or more is None:  # it has no price, and will cost nothing that is known
-                continue
-            a_byte = max((more - used) / _STEP_BYTES, 1e-9)
-            if line.exhausted is None:
-                reaches = line.held - line.account.slice / 2
-                if used >= reaches:
-                    wanting.append(line)
-                    continue
-            else:
-                reaches = line.held - a_byte * len(chunk)  # one more chunk like this one must not pass it
-                if used >= reaches:
-                    self._end(line)
-                    continue
-            due = min(due, (reaches - used) / a_byte)
-        self._due = self._size + (0 if len(self._sample) < _SAMPLE_BYTES else max(1, int(min(due, 2**40))))
-        if wanting and self._growing is None:
-            self._growing = asyncio.get_running_loop().create_task(self._grow(wanting, share))
-            self._due = self._size + _STEP_BYTES  # until then nothing can be done
+                self._usage, self._reaches = attrs.evolve(self._usage, model=model), 0.0
+        if self._size >= self._reaches:
+            if sampling and self._sample:
+                self._share = max(_LEAST_SHARE, text_bytes(self._sample) / len(self._sample))
+            # what comes may be all text, as long as the sample does not tell
+            self._reaches = self._size + self._weigh(len(chunk), self._share if sampling else 1.0)
+        self._due = 0.0 if sampling else self._reaches
 
-    def _used(self, line: Line, share: float, more: int) -> int | None:
+    def _weigh(self, next_bytes: int, caution: float) -> float:
+        """Return for how many bytes more what is held reaches; hold more where that is not far, or end the stream."""
+        reach, wanting = float("inf"), list[Line]()
+        for line in self._lines:
+            used, more = self._used(line, 0), self._used(line, _STEP_BYTES)
+            if line.done or used is None or more is None:  # without a price it will cost nothing that is known
+                continue
+            a_byte = max((more - used) / _STEP_BYTES, _LEAST_A_BYTE)
+            # one more chunk like this one must not pass what is held where there is no more
+            spare = line.account.slice / 2 if line.exhausted is None else a_byte * next_bytes
+            left = line.held - spare - used
+            if left > 0:
+                reach = min(reach, max(1.0, left / a_byte * caution))
+            elif line.exhausted is None:
+                wanting.append(line)
+            else:
+                self._end(line)
+        if wanting and self._growing is None:
+            self._growing = asyncio.get_running_loop().create_task(self._grow(wanting))
+        return min(reach, _STEP_BYTES) if wanting else reach
+
+    def _used(self, line: Line, more: int) -> int | None:
         """Return what is used of an account when so many bytes more have come."""
-        tokens = int((self._size + more) * share) // _BYTES_A_TOKEN
+        tokens = int((self._size + more) * self._share) // _BYTES_A_TOKEN
         usage = self._usage
         if line.account.claim.measure is Measure.TOKENS:
             return (usage.input_tokens or 0) + tokens
         return self._price(attrs.evolve(usage, output_tokens=tokens))
 
-    async def _grow(self, lines: list[Line], share: float) -> None:
+    async def _grow(self, lines: list[Line]) -> None:
         """Hold a slice more of each account than is used; take note of the one that has none left."""
         try:
             for line in lines:
-                await self._hold_more(line, share)
+                await self._hold_more(line)
         finally:
             self._growing = None
-            self._due = self._size
+            self._due = self._reaches = 0.0
 
-    async def _hold_more(self, line: Line, share: float) -> None:
+    async def _hold_more(self, line: Line) -> None:
         grant, account = self._exchange.grant, line.account
         slice_ = account.slice
-        missing = (self._used(line, share, 0) or 0) + slice_ - line.held
+        missing = (self._used(line, 0) or 0) + slice_ - line.held
         if grant is None or missing <= 0:
             return
         claim = account.claimed(-(-missing // slice_) * slice_)

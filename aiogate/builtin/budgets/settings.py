@@ -87,7 +87,7 @@ class BudgetSettings:
             it takes is overdrawn.
         warn_at: parts of the budget; once so much is spent, that is logged, and answers say so.
         slice_usd: what a stream holds ahead; without it a hundredth of the budget, at most a cent.
-        slice_tokens: likewise, at most 1000.
+        slice_tokens: what a stream holds ahead; without it a hundredth of the budget, at most 1000.
     """
 
     name: str = attrs.field(validator=is_name)
