@@ -3,7 +3,7 @@
 These are the names that a plugin may import; everything else may change without notice.
 """
 
-from aiogate.agent import Agent, Secret, UsageRule
+from aiogate.agent import Agent, Health, Retry, Seconds, Secret, UsageRule
 from aiogate.claims import (
     LARGEST_AMOUNT,
     Claim,
@@ -19,13 +19,14 @@ from aiogate.claims import (
     budget_refusal,
 )
 from aiogate.errors import AiogateError, Refusal, Refused, refusal
-from aiogate.exchange import Clock, Exchange, Key, Outcome, Principal, Reply, Usage
+from aiogate.exchange import Attempt, Clock, Exchange, Key, Outcome, Principal, Reply, Usage
 from aiogate.hookspecs import Finding, Gateway, Observer, Ranked, Spent, hookimpl
 
 __all__ = [
     "LARGEST_AMOUNT",
     "Agent",
     "AiogateError",
+    "Attempt",
     "Claim",
     "Clock",
     "Counted",
@@ -33,6 +34,7 @@ __all__ = [
     "Finding",
     "Gateway",
     "Grant",
+    "Health",
     "Key",
     "Measure",
     "Observer",
@@ -45,6 +47,8 @@ __all__ = [
     "Refusal",
     "Refused",
     "Reply",
+    "Retry",
+    "Seconds",
     "Secret",
     "Shortage",
     "Spent",

@@ -32,6 +32,7 @@ from aiogate.proxy.answer import Answer
 from aiogate.proxy.body import ClientBody
 from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.relay import relay
+from aiogate.proxy.replay import Replay
 from aiogate.proxy.terminal_event import last_words
 from aiogate.proxy.upstream import Head, Response
 from aiogate.proxy.websocket import HANDSHAKE, check_handshake, switched, tunnel, wants_websocket
@@ -40,6 +41,7 @@ from aiogate.server.claim import real_amounts
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.quotas import quota_lines
+from aiogate.server.trip import Request, Trip
 
 __all__ = ["Walk"]
 
@@ -128,13 +130,18 @@ class Walk:
     async def _forward(self, agent: Agent) -> None:
         exchange, destination = self.exchange, self.house.upstream.to(agent)
         upgrade = _UPGRADE in self.inbound.headers and wants_websocket(self.inbound)
+        trip: Trip | None = None
         try:
             body, framing = self._handshake() if upgrade else await self._request_body()
-            request = destination.envelope.head(exchange, framing, self.inbound.headers.get(_HOST, ""))
-            exchange.forwarded = self.house.clock.monotonic()
-            response, head = await destination.open(
-                exchange.method, request, body, chunked=framing is _CHUNKED, upgrade=upgrade
-            )
+            if destination.endpoints is not None:
+                trip = self._trip(agent, body, framing, upgrade=upgrade)
+                response, head = await trip.run(agent)
+            else:
+                request = destination.envelope.head(exchange, framing, self.inbound.headers.get(_HOST, ""))
+                exchange.forwarded = self.house.clock.monotonic()
+                response, head = await destination.open(
+                    exchange.method, request, body, chunked=framing is _CHUNKED, upgrade=upgrade
+                )
         except Refused as refused:
             await self._refuse(refused.refusal)
             return
@@ -149,9 +156,22 @@ class Walk:
         except UpstreamError as error:
             if not self.answer.writable:
                 raise ConnectionResetError from error
+            if trip is not None:
+                trip.broke_off()
             await self._cut(agent, error)
         finally:
             response.close()
+            if trip is not None:
+                trip.end()
+
+    def _trip(self, agent: Agent, body: bytes | AsyncIterator[bytes] | None, framing: str, *, upgrade: bool) -> Trip:
+        """Return the attempts that the request may take."""
+        whole = body if body is None or isinstance(body, bytes) else None
+        streams = whole is not body
+        replay = Replay(self.body, agent.replay_buffer, self.exchange.content_length) if streams else None
+        host = self.inbound.headers.get(_HOST, "")
+        request = Request(whole, replay, framing, host, framing is _CHUNKED, upgrade)
+        return Trip(self.exchange, self.house.upstream, request)
 
     def _handshake(self) -> tuple[None, str]:
         self.answer.keep_alive = False  # what the client sends next is for the agent, or for nobody
@@ -185,12 +205,18 @@ class Walk:
         exchange.content_encoding = head.encoding
         self._observe = self.generation.pipeline.observers(exchange)
         own = f"X-Request-Id: {exchange.id}\r\nX-Agent-Id: {agent.id}{quota_lines(exchange.quotas)}"
+        if exchange.attempts:
+            own += _attempted(exchange)
         if head.media_type[:17].lower() == "text/event-stream":
             own += "\r\nX-Accel-Buffering: no"
         if head.collides or exchange.edited_headers is not None:
             _make_way(exchange.response_headers, own)
         if not response.upgraded:
-            await relay(response, head, exchange, self.answer, own, self._observe, self._conclude)
+            keepalive = agent.keepalive_seconds
+            if keepalive is None:
+                keepalive = self.generation.settings.server.stream_keepalive_seconds
+            watch = self.house.upstream.watch
+            await relay(response, head, exchange, self.answer, own, self._observe, self._conclude, watch, keepalive)
             return
         self.answer.start(switched(exchange.response_headers, own))
         exchange.answered = self.house.clock.monotonic()
@@ -199,7 +225,7 @@ class Walk:
     def _own_headers(self) -> str:
         """Return the header lines that every answer of our own has, with CRLF between them."""
         exchange = self.exchange
-        return f"X-Request-Id: {exchange.id}{quota_lines(exchange.quotas)}"
+        return f"X-Request-Id: {exchange.id}{quota_lines(exchange.quotas)}{_attempted(exchange)}"
 
     async def _reply(self, reply: Reply) -> None:
         self.exchange.status = reply.status
@@ -251,12 +277,14 @@ class Walk:
 
     async def _cut(self, agent: Agent, error: UpstreamError) -> None:
         """End an answer that the agent broke off: an ordinary refusal where nothing has left yet."""
-        why = refusal(error.code, error.detail)
-        _log.warning("exchange %s: agent %r broke off: %s", self.exchange.id, agent.id, type(error).__name__)
+        refused = self.body.refused
+        why = refusal(error.code, error.detail) if refused is None else refused.refusal
+        outcome = Outcome.UPSTREAM_FAILED if refused is None else Outcome.CUT  # it was the client's body that failed
+        _log.warning("exchange %s: agent %r broke off: %s", self.exchange.id, agent.id, why.code)
         if not self.answer.started:
-            await self._refuse(why, Outcome.UPSTREAM_FAILED)
+            await self._refuse(why, outcome)
             return
-        await self._end_early(why, Outcome.UPSTREAM_FAILED)
+        await self._end_early(why, outcome)
 
     async def _end_early(self, why: Refusal, outcome: Outcome, **patience: float) -> None:
         """End an answer whose head the client has: a terminal event in its dialect, then an aborted connection."""
@@ -330,6 +358,11 @@ class Walk:
                 await self._refuse(refusal("internal_error", "the gateway failed; the log names the request id"))
         except (ConnectionError, JournalError):
             self.answer.abort()
+
+
+def _attempted(exchange: Exchange) -> str:
+    """Return the header line that says how many attempts there were, with CRLF before it, where they were counted."""
+    return f"\r\nX-Aiogate-Attempts: {len(exchange.attempts)}" if exchange.attempts else ""
 
 
 def _make_way(headers: CIMultiDict[str], own: str) -> None:

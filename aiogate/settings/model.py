@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from aiogate.agent import Agent, Secret, UsageRule
+from aiogate.agent import Agent, Health, Retry, Secret, UsageRule
 from aiogate.claims import Rate
 from aiogate.settings.checks import (
     are_capabilities,
@@ -24,7 +24,7 @@ from aiogate.settings.checks import (
     is_positive,
 )
 from aiogate.settings.pem import are_authorities, check_identity, is_readable
-from aiogate.settings.urls import ascii_url, is_server_name, is_upstream_url
+from aiogate.settings.urls import are_upstream_urls, ascii_url, is_server_name, is_upstream_url
 
 __all__ = [
     "Address",
@@ -71,6 +71,8 @@ class ServerSettings:
         access_log: one line per exchange on stdout; ``auto`` is pretty on a terminal and JSON elsewhere.
         grace_seconds: how long open exchanges may go on after SIGTERM.
         keepalive_seconds: how long a connection may stay open between two requests.
+        stream_keepalive_seconds: for how long an event stream may be silent before the client gets a comment,
+            ``: keepalive``, so that nothing between here and there gives it up; 0: for ever. An agent may have its own.
         trusted_proxies: networks (CIDRs) whose word on the client's address counts: ``Forwarded``, ``X-Forwarded-For``.
     """
 
@@ -80,6 +82,7 @@ class ServerSettings:
     access_log: Literal["auto", "json", "pretty", "off"] = "auto"
     grace_seconds: float = attrs.field(default=30.0, validator=at_least(0))
     keepalive_seconds: float = attrs.field(default=75.0, validator=is_positive)
+    stream_keepalive_seconds: float = attrs.field(default=15.0, validator=at_least(0))
     trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=are_networks)
 
 
@@ -135,6 +138,8 @@ class PipelineSettings:
 class AgentSettings:
     """``[agents.<id>]``: a named upstream service, as the config writes it. See ``aiogate.Agent``.
 
+    Either ``url`` or ``urls`` is there.
+
     Args:
         required_role: the one role that lets a principal in; without it everybody may call.
         required_roles: in its place: any one of these lets a principal in.
@@ -142,7 +147,8 @@ class AgentSettings:
             (``{ input_tokens = "/meta/usage/in" }``).
     """
 
-    url: str = attrs.field(validator=is_upstream_url)
+    url: str | None = attrs.field(default=None, validator=attrs.validators.optional(is_upstream_url))
+    urls: tuple[str, ...] = attrs.field(default=(), validator=are_upstream_urls)
     description: str = ""
     required_role: str | None = attrs.field(default=None, validator=are_roles)
     required_roles: frozenset[str] | None = attrs.field(default=None, validator=are_roles)
@@ -170,6 +176,22 @@ class AgentSettings:
     weight: int = attrs.field(default=1, validator=at_least(0))
     group: str | None = None
     usage: UsageRule = _RECOGNISED
+    keepalive_seconds: float | None = attrs.field(default=None, validator=at_least(0))
+    slow_reader_seconds: float = attrs.field(default=300.0, validator=at_least(0))
+    early_headers: bool = False
+    inject_usage: bool = False
+    on_disconnect: Literal["cancel", "drain"] = "cancel"
+    drain_seconds: float = attrs.field(default=10.0, validator=is_positive)
+    health: Health | None = None
+    retry: Retry | None = None
+    fallback: tuple[str, ...] = ()
+    replay_buffer: Size = attrs.field(default=Size(256 * 1024), validator=is_positive)
+
+    @urls.validator
+    def _is_for_several(self, _attribute: object, urls: tuple[str, ...]) -> None:
+        if urls and self.url is not None:
+            msg = "give url or urls, not both"
+            raise ValueError(msg)
 
     @required_roles.validator
     def _are_given_once(self, _attribute: object, roles: frozenset[str] | None) -> None:
@@ -182,7 +204,8 @@ class AgentSettings:
     @client_key.validator
     @server_name.validator
     def _is_for_tls(self, _attribute: object, value: object) -> None:
-        if value is not None and urlsplit(self.url).scheme in {"http", "unix"}:
+        urls = self.urls or (self.url or "",)
+        if value is not None and all(urlsplit(url).scheme in {"http", "unix"} for url in urls):
             msg = "is for https:// alone, and the agent's url is none"
             raise ValueError(msg)
 
@@ -204,10 +227,11 @@ class AgentSettings:
         same = {
             field.name: getattr(self, field.name)
             for field in attrs.fields(AgentSettings)
-            if field.name not in {"url", "required_role", "required_roles"}
+            if field.name not in {"url", "urls", "required_role", "required_roles"}
         }
+        urls = tuple(ascii_url(url).rstrip("/") for url in self.urls or (self.url or "",))
         roles = frozenset(self.required_roles or one_role)
-        return Agent(id=agent_id, url=ascii_url(self.url).rstrip("/"), required_roles=roles, **same)
+        return Agent(id=agent_id, url=urls[0], urls=urls if self.urls else (), required_roles=roles, **same)
 
 
 @attrs.frozen(kw_only=True)

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 
 import attrs
 
-from aiogate.agent import Secret, UsageRule
+from aiogate.agent import Seconds, Secret, UsageRule
 from aiogate.claims import Rate
 from aiogate.settings import model
 from aiogate.settings.checks import AtLeast, is_positive
@@ -65,7 +65,8 @@ def schema_of(plugins: Mapping[str, PluginSection], *, closed: bool) -> Schema:
         "description": "The agents, by the name they have in `/agents/{id}`.",
         "type": "object",
         "propertyNames": {"pattern": _AGENT_ID},
-        "additionalProperties": _table(model.AgentSettings),
+        "additionalProperties": _table(model.AgentSettings)
+        | {"oneOf": [{"required": ["url"]}, {"required": ["urls"]}]},
         "minProperties": 1,
     }
     properties["plugins"] = {
@@ -164,6 +165,8 @@ def _written(default: object) -> object:
     if isinstance(default, Size):
         unit = next(unit for unit in reversed(UNITS) if default % UNITS[unit] == 0)
         return f"{default // UNITS[unit]}{unit}"
+    if isinstance(default, Seconds):
+        return f"{default:g}s"
     written = plain(default, Path())
     return float(written) if isinstance(written, Decimal) else written
 
@@ -190,6 +193,14 @@ _SCALARS: Final[dict[Any, Schema]] = {
         "title": "size",
         "anyOf": [{"type": "integer", "minimum": 1}, _text("size", r"^ *[0-9]{1,15}\s*(B|KiB|MiB|GiB) *$")],
         "examples": ["64KiB", "100MiB", 1048576],
+    },
+    Seconds: {
+        "title": "duration",
+        "anyOf": [
+            {"type": "number", "exclusiveMinimum": 0},
+            _text("duration", r"^ *[0-9]{1,9}(\.[0-9]{1,3})?\s*(ms|s|m|h) *$"),
+        ],
+        "examples": ["5s", "500ms", "1m"],
     },
     UsageRule: {
         "anyOf": [

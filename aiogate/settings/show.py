@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import attrs
 
-from aiogate.agent import Secret, UsageRule
+from aiogate.agent import Seconds, Secret, UsageRule
 from aiogate.settings.model import Settings
 from aiogate.settings.structure import key_of
 from aiogate.settings.usage_rule import written
@@ -41,6 +41,7 @@ def in_force(settings: Settings) -> dict[str, Any]:
 def _agent(agent: object, folder: Path) -> dict[str, Any]:
     shown: dict[str, Any] = plain(agent, folder)
     shown.pop("id")
+    del shown["url" if shown["urls"] else "urls"]  # the former is the first of the latter
     return shown
 
 
@@ -71,6 +72,8 @@ def _scalar(value: object, folder: Path) -> object:
     match value:
         case Secret():
             return _HIDDEN
+        case Seconds():
+            return float(value)
         case bool() | float() | Decimal() | date():
             return value
         case int():
