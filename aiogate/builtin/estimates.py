@@ -104,6 +104,13 @@ class Means:
         if cost_nanousd:
             _move(self._nanousd, agent_id, cost_nanousd)
 
+    def begin(self, agent_id: str, calls: int, tokens: int, cost_nanousd: int) -> None:
+        """Take what so many exchanges have used together for the mean of an agent of which nothing is known yet."""
+        if calls > 0:
+            for means, figure in ((self._tokens, tokens), (self._nanousd, cost_nanousd)):
+                if figure and agent_id not in means:
+                    means[agent_id] = figure / calls
+
     def adopt(self, before: "Means") -> None:
         """Share what was learnt before."""
         self._tokens, self._nanousd = before._tokens, before._nanousd  # noqa: SLF001 - of the same class

@@ -10,6 +10,7 @@ import pytest
 
 from tests.builtin.spending import NOON, Now, ask, config, serving, standing
 
+SECONDS = 10
 TOKENS = {"name": "t", "tokens": 100}
 MONEY = {"name": "m", "usd": 0.0001}
 
@@ -258,8 +259,9 @@ async def test_who_hangs_up_pays_for_what_has_come(client: aiohttp.ClientSession
                 await teller.arrived.acquire()
                 await response.content.readany()
                 teller.go_on.release()
-        while not gateway.records():
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(SECONDS):
+            while not gateway.records():
+                await asyncio.sleep(0)
         [record] = gateway.records()
         assert record["outcome"] == "client_gone"
         [(_, _, spent, held)] = await standing(gateway)

@@ -29,6 +29,7 @@ class BudgetReport:
         unit: ``usd``, with the amounts in nano-dollars, or ``tokens``.
         per: what has this counter of its own.
         held: for exchanges that have not ended, beside what is spent.
+        warned_at: the threshold that was reached, 0.0: none.
     """
 
     budget: str
@@ -39,6 +40,7 @@ class BudgetReport:
     held: int
     period_starts: float
     period_ends: float
+    warned_at: float = 0.0
 
     @property
     def left(self) -> int:
@@ -90,6 +92,7 @@ class Account:
             held=held,
             period_starts=self.period.starts,
             period_ends=self.period.ends,
+            warned_at=self.notes.warned,
         )
 
 

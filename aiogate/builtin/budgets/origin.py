@@ -10,6 +10,7 @@ from typing import Final
 
 from aiogate import Claim, Gateway, Measure, Principal, Spent
 from aiogate.builtin.budgets.accounts import Account, Accounts
+from aiogate.builtin.estimates import Means
 from aiogate.builtin.subjects import Facts
 
 __all__ = ["resume"]
@@ -17,14 +18,19 @@ __all__ = ["resume"]
 _NO_ROLES: Final[frozenset[str]] = frozenset()
 
 
-async def resume(gateway: Gateway, accounts: Accounts) -> None:
-    """Let the counters of every budget's present period begin at what was spent; raises ``AiogateError``."""
+async def resume(gateway: Gateway, accounts: Accounts, means: Means | None) -> None:
+    """Let the counters of every budget's present period begin at what was spent; raises ``AiogateError``.
+
+    What the agents' exchanges have used lately is learnt on the way.
+    """
     now = gateway.clock.wall()
     periods = {accounts.period(budget, now) for budget in accounts.config.budget}
     roles = _roles(gateway.plugins.values())
-    for starts in sorted({period.starts for period in periods}):
+    for starts in sorted({period.starts for period in periods}, reverse=True):  # the latest first: means are of late
         spent = await asyncio.to_thread(_all, gateway, starts)
         await gateway.state.resume(_claims(accounts, spent, roles, starts, now))
+        if means is not None:
+            _teach(means, spent)
 
 
 def _all(gateway: Gateway, since: float) -> list[Spent]:
@@ -48,6 +54,17 @@ def _claims(
                         opened[account.claim.counter] = account
                         sums[account.claim.counter] += amounts[measure]
     return [account.claimed(sums[counter]) for counter, account in opened.items()]
+
+
+def _teach(means: Means, spent: Iterable[Spent]) -> None:
+    sums: dict[str, list[int]] = {}
+    for one in spent:
+        if one.agent is not None:
+            of_agent = sums.setdefault(one.agent, [0, 0, 0])
+            for index, figure in enumerate((one.calls, one.tokens, one.cost_nanousd)):
+                of_agent[index] += figure
+    for agent_id, (calls, tokens, nanousd) in sums.items():
+        means.begin(agent_id, calls, tokens, nanousd)
 
 
 def _facts(one: Spent, roles: Mapping[str, frozenset[str]]) -> Facts:

@@ -56,9 +56,7 @@ class Budgets:
     @asynccontextmanager
     async def _begun(self, gateway: Gateway) -> AsyncIterator[None]:
         self._gateway, self._state, self._measures = gateway, gateway.state, measures_of(gateway)
-        if self._measures is not None:
-            self._measures.means()
-        await resume(gateway, self._accounts)
+        await resume(gateway, self._accounts, None if self._measures is None else self._measures.means())
         yield
 
     @hookimpl
