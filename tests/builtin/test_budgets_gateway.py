@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import aiohttp
+import orjson
 import pytest
 
 from tests.builtin.spending import NOON, Now, ask, config, serving, standing
@@ -281,3 +282,71 @@ async def test_tokens_are_counted_where_an_answer_says_nothing(client: aiohttp.C
         assert record["usage"]["source"] == "estimated"
         [(_, _, spent, _)] = await standing(gateway)
         assert 950 < spent < 1050
+
+
+async def test_hang_ups_anywhere_in_a_stream_are_settled_once(tmp_path: Path) -> None:
+    async with serving(tmp_path, {"name": "t", "tokens": 10**9, "slice_tokens": 20}) as (gateway, _, _):
+        body = orjson.dumps({"events": 12, "uses": 300, **STREAM})
+        head = f"POST /agents/teller HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        positions = range(1, 2200, 37)
+        for position in positions:
+            await hang_up(gateway.url, head + body, position)
+        async with asyncio.timeout(SECONDS):
+            while len(gateway.records()) < len(positions):
+                await asyncio.sleep(0)
+        used = [record["usage"] for record in gateway.records()]
+        whole = sum(usage.get("input_tokens", 0) + usage.get("output_tokens", 0) for usage in used)
+        assert await standing(gateway) == [("t", "tokens", whole, 0)]
+        assert {record["outcome"] for record in gateway.records()} >= {"client_gone"}
+
+
+async def hang_up(url: str, request: bytes, position: int) -> None:
+    """Send a request, read so many bytes of what comes, and leave."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request)
+    got = 0
+    while got < position and (chunk := await reader.read(position - got)):
+        got += len(chunk)
+    writer.transport.abort()
+
+
+async def test_who_asks_for_a_capability_is_charged_for_the_agent_that_serves(
+    client: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    budget = {"name": "t", "tokens": 100, "per": ["agent"]}
+    async with serving(tmp_path, budget) as (gateway, _, agent):
+        settings = config(agent.url, budget)
+        settings["agents"] = {name: {"url": agent.url, "capabilities": ["chat"]} for name in ("first", "second")}
+        gateway.configure(settings)
+        assert (await gateway.gateway.reloads.reload("api")).successful
+        url = f"{gateway.url}/capabilities/chat"
+        served = []
+        for _ in range(3):
+            said = {"uses": 100, "max_tokens": 60}
+            async with client.post(url, json=said, headers={"X-Who": "alice"}) as response:
+                served.append((response.status, response.headers.get("X-Agent-Id")))
+        assert served == [(200, "first"), (200, "second"), (429, None)]
+
+
+async def test_a_body_that_is_not_to_be_read_is_not(client: aiohttp.ClientSession, tmp_path: Path) -> None:
+    budgets = {"budgets": {"budget": [{**TOKENS, "period": "day"}], "read_body_bytes": 0}}
+    async with serving(tmp_path, TOKENS) as (gateway, teller, agent):
+        settings = config(agent.url)
+        settings["plugins"] |= budgets
+        gateway.configure(settings)
+        assert (await gateway.gateway.reloads.reload("api")).successful
+        teller.holds = True
+        call = asyncio.create_task(ask(client, gateway, uses=1, max_tokens=10))
+        await teller.arrived.acquire()
+        assert await standing(gateway) == [("t", "tokens", 0, 100)]  # whoever is unheard of holds what there is
+        teller.go_on.release()
+        assert (await call).status == 200
+
+
+async def test_exchanges_that_no_budget_is_for_cost_and_hold_nothing(
+    client: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    async with serving(tmp_path, {**TOKENS, "match": {"principal": "bob"}}) as (gateway, _, _):
+        assert [(await ask(client, gateway, uses=90)).status for _ in range(3)] == [200, 200, 200]
+        assert await standing(gateway) == []

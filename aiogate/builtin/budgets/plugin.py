@@ -61,9 +61,12 @@ class Budgets:
 
     @hookimpl
     async def pre_request(self, exchange: Exchange) -> None:
-        """Tell the policies how the tightest budget stands, and read what the request asks for."""
+        """Tell the policies how the tightest budget stands, and read what the request asks for.
+
+        Where no gateway runs, as for ``aiogate explain``, nobody knows how a budget stands.
+        """
         accounts = self._accounts_of(exchange)
-        if accounts:
+        if accounts and self._state is not None:
             standings = await self._running.standings([account.claim.counter for account in accounts])
             reports = [account.report(*standing) for account, standing in zip(accounts, standings, strict=True)]
             exchange.budget_share = max(report.share for report in reports)
