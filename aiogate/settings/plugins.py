@@ -82,7 +82,11 @@ class PluginSections:
         for name in self._tables:
             if name not in self._named:
                 close = get_close_matches(name, self._named, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else "add it there or take the section out"
+                hint = "add it there or take the section out"
+                if close and close[0] in self._facts:
+                    hint = f"did you mean {close[0]!r}?"
+                elif close:
+                    hint = f"is {close[0]!r} there meant to be it?"
                 message = f"is not in pipeline.plugins, so it would be off; {hint}"
                 self._report(Problem(dotted(("plugins", name)), message))
 
