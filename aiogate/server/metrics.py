@@ -67,6 +67,7 @@ class Metrics(Collector):
         self._open_exchanges: Callable[[], int] = int
         self._state: State | None = None
         self._degraded = 0
+        self._more: tuple[Metric, ...] = ()
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -109,8 +110,9 @@ class Metrics(Collector):
             numbers.output_tokens += usage.output_tokens or 0
         numbers.cost_nanousd += exchange.cost_nanousd or 0
 
-    def exposition(self) -> tuple[bytes, str]:
-        """Return the metrics as text and its content type."""
+    def exposition(self, more: tuple[Metric, ...] = ()) -> tuple[bytes, str]:
+        """Return the metrics as text and its content type, with what others know at this moment."""
+        self._more = more
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
     def collect(self) -> Iterator[Metric]:
@@ -132,6 +134,7 @@ class Metrics(Collector):
         alone = "Exchanges whose claims this gateway decided by itself meanwhile."
         yield CounterMetricFamily("aiogate_degraded_exchanges", alone, self._degraded)
         yield from self._counters()
+        yield from self._more
         yield self._histogram(
             "aiogate_exchange_duration_seconds",
             "From the request's head to the response's end.",
