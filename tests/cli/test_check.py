@@ -30,7 +30,7 @@ def test_a_config_in_order_is_said_to_be(file: Path) -> None:
 
 def test_the_config_that_is_shipped_is_in_order() -> None:
     shipped = Path(__file__).parents[2] / "conf/gateway.toml"
-    assert check(shipped).output == f"{shipped}: in order (2 agents, 6 plugins)\n"
+    assert check(shipped).output == f"{shipped}: in order (3 agents, 8 plugins)\n"
 
 
 def test_the_environment_may_name_the_config(file: Path) -> None:
