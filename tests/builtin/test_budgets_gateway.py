@@ -171,6 +171,19 @@ async def test_counters_survive_a_reload_and_follow_their_limit(client: aiohttp.
         assert sorted(await standing(gateway)) == [("new", "tokens", 140, 0), ("t", "tokens", 140, 0)]
 
 
+async def test_what_was_warned_of_is_not_logged_again_after_a_reload(
+    client: aiohttp.ClientSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "aiogate.builtin")
+    budget = {**TOKENS, "warn_at": [0.5]}
+    async with serving(tmp_path, budget) as (gateway, _, agent):
+        await ask(client, gateway, uses=60)
+        gateway.configure(config(agent.url, {**budget, "tokens": 110}))
+        assert (await gateway.gateway.reloads.reload("api")).successful
+        assert (await ask(client, gateway, uses=1)).headers["X-Aiogate-Budget-Warning"] == '"t";spent=0.545'
+    assert caplog.messages == ["budget t has reached 0.5: 60 of 100 tokens are spent"]
+
+
 async def test_policies_see_the_share_of_the_tightest_budget(client: aiohttp.ClientSession, tmp_path: Path) -> None:
     sections = {"pipeline": {"plugins": ["callers", "budgets", "policies", "cost"]}}
     rule = {"name": "spare", "deny": "usage.budget_share > 0.5"}

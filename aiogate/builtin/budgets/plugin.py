@@ -8,7 +8,21 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
-from aiogate import Agent, Claim, Counted, Exchange, Gateway, Key, Measure, Observer, Quota, State, Usage, hookimpl
+from aiogate import (
+    Agent,
+    AiogateError,
+    Claim,
+    Counted,
+    Exchange,
+    Gateway,
+    Key,
+    Measure,
+    Observer,
+    Quota,
+    State,
+    Usage,
+    hookimpl,
+)
 from aiogate.builtin.budgets.accounts import Account, Accounts, BudgetReport
 from aiogate.builtin.budgets.meter import Line, Meter
 from aiogate.builtin.budgets.origin import resume
@@ -67,7 +81,10 @@ class Budgets:
         """
         accounts = self._accounts_of(exchange)
         if accounts and self._state is not None:
-            standings = await self._running.standings([account.claim.counter for account in accounts])
+            try:
+                standings = await self._state.standings([account.claim.counter for account in accounts])
+            except AiogateError:  # so be it: whether there is enough is decided when the claims are taken
+                return
             reports = [account.report(*standing) for account, standing in zip(accounts, standings, strict=True)]
             exchange.budget_share = max(report.share for report in reports)
             left = zip(accounts, reports, strict=True)
