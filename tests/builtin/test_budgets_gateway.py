@@ -109,6 +109,17 @@ async def test_without_a_word_of_tokens_the_agents_mean_is_held(client: aiohttp.
         await call
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_request_that_is_more_than_what_is_left_is_refused_whatever_others_have_used(
+    client: aiohttp.ClientSession, tmp_path: Path, stream: bool
+) -> None:
+    async with serving(tmp_path, {"name": "t", "tokens": 1000}) as (gateway, _, agent):
+        assert (await ask(client, gateway, uses=10)).status == 200
+        refused = await ask(client, gateway, uses=10, stream=stream, text="word" * 1000)
+        assert (refused.status, refused.said["wanted"] > 1000) == (429, True)
+        assert len(agent.seen) == 1
+
+
 async def test_two_hundred_callers_at_a_budget_for_fifty_exactly_fifty_pass(
     client: aiohttp.ClientSession, tmp_path: Path
 ) -> None:

@@ -174,8 +174,8 @@ class Budgets:
     def _reserve(self, exchange: Exchange, agent: Agent, request: Asked, account: Account) -> int:
         """Return what to hold of an account before anything is sent.
 
-        What the request itself bounds is held in full, be it more than there is; a stream begins with a slice. What is
-        only guessed refuses nobody as long as anything is left.
+        What the request itself is and bounds is held in full, be it more than there is; a stream begins with a slice.
+        What is only guessed refuses nobody as long as anything is left.
         """
         of_request = self._amount(exchange, agent, account, request, 0) or 0
         a_slice = of_request + account.slice
@@ -186,7 +186,7 @@ class Budgets:
         guess = self._mean(agent, account) or of_request + max(account.slice, _UNHEARD_OF[account.claim.measure])
         whole = min(guess, a_slice) if request.streamed else guess
         left = exchange.get(_LEFT) or {}
-        return max(1, min(whole, left.get(account.claim.counter, account.claim.limit)))
+        return max(1, of_request, min(whole, left.get(account.claim.counter, account.claim.limit)))
 
     def _amount(
         self, exchange: Exchange, agent: Agent, account: Account, request: Asked, output_tokens: int
