@@ -52,7 +52,9 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "unknown_capability": Kind(404, "Unknown capability", "not_found_error"),
     "not_found": Kind(404, "Not found", "not_found_error"),
     "method_not_allowed": Kind(405, "Method not allowed", "invalid_request_error"),
+    "request_timeout": Kind(408, "Request too slow", "timeout_error"),
     "body_too_large": Kind(413, "Body too large", "request_too_large"),
+    "url_too_long": Kind(414, "URL too long", "invalid_request_error"),
     "config_invalid": Kind(422, "The config has problems", "invalid_request_error"),
     "rate_limited": Kind(429, "Rate limit reached", "rate_limit_error"),
     "concurrency_limited": Kind(429, "Too many at once", "rate_limit_error"),
@@ -64,6 +66,8 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "agent_unavailable": Kind(503, "Agent unavailable", "overloaded_error"),
     "state_unavailable": Kind(503, "State unavailable", "overloaded_error"),
     "journal_unavailable": Kind(503, "Journal unavailable", "overloaded_error"),
+    "too_many_connections": Kind(503, "Too many connections", "overloaded_error"),
+    "too_many_exchanges": Kind(503, "Too many at once", "overloaded_error"),
     "shutting_down": Kind(503, "Shutting down", "overloaded_error"),
     "agent_timeout": Kind(504, "Agent silent", "timeout_error"),
 }

@@ -88,7 +88,8 @@ class Upstream:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._dialer = Dialer()
-        self._watch = Watch(self._loop)
+        self.watch = Watch(self._loop)
+        """The timer that looks at whatever is incomplete, of agents and of clients."""
         self._callers = Callers()
         self._destinations: dict[str, Destination] = {}
         self._agents: Mapping[str, Agent] | None = None
@@ -138,13 +139,13 @@ class Upstream:
         """Close all idle connections, and those that come back from now on."""
         for destination in self._destinations.values():
             destination.close()
-        self._watch.close()
+        self.watch.close()
         self._dialer.close()
 
     def _pool(self, agent: Agent, endpoint: Endpoint) -> Pool:
         async def dial(home: Home, seconds: float) -> Connection:
             return await self._dialer.connect(
-                endpoint, lambda: Connection(self._loop, home, self._watch), seconds, name=agent.id
+                endpoint, lambda: Connection(self._loop, home, self.watch), seconds, name=agent.id
             )
 
         return Pool(agent, dial)
