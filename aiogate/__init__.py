@@ -3,15 +3,30 @@
 These are the names that a plugin may import; everything else may change without notice.
 """
 
-from aiogate.agent import Agent, Secret, UsageRule
-from aiogate.claims import Claim, Counted, Grant, Quota, Rate, Shortage
+from aiogate.agent import Agent, Health, Retry, Seconds, Secret, UsageRule
+from aiogate.claims import (
+    LARGEST_AMOUNT,
+    Claim,
+    Counted,
+    Grant,
+    Measure,
+    Period,
+    Quota,
+    Rate,
+    Shortage,
+    Standing,
+    State,
+    budget_refusal,
+)
 from aiogate.errors import AiogateError, Refusal, Refused, refusal
-from aiogate.exchange import Clock, Exchange, Key, Outcome, Principal, Reply, Usage
-from aiogate.hookspecs import Finding, Gateway, Observer, Ranked, hookimpl
+from aiogate.exchange import Attempt, Clock, Exchange, Key, Outcome, Principal, Reply, Usage
+from aiogate.hookspecs import Finding, Gateway, Observer, Ranked, Spent, hookimpl
 
 __all__ = [
+    "LARGEST_AMOUNT",
     "Agent",
     "AiogateError",
+    "Attempt",
     "Claim",
     "Clock",
     "Counted",
@@ -19,9 +34,12 @@ __all__ = [
     "Finding",
     "Gateway",
     "Grant",
+    "Health",
     "Key",
+    "Measure",
     "Observer",
     "Outcome",
+    "Period",
     "Principal",
     "Quota",
     "Ranked",
@@ -29,10 +47,16 @@ __all__ = [
     "Refusal",
     "Refused",
     "Reply",
+    "Retry",
+    "Seconds",
     "Secret",
     "Shortage",
+    "Spent",
+    "Standing",
+    "State",
     "Usage",
     "UsageRule",
+    "budget_refusal",
     "hookimpl",
     "refusal",
 ]

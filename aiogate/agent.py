@@ -5,13 +5,13 @@ For plugins and for every floor above. Knows nothing of exchanges.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal
 
 import attrs
 
 from aiogate.claims import Rate
 
-__all__ = ["Agent", "Secret", "UsageRule"]
+__all__ = ["Agent", "Health", "Reason", "Retry", "Seconds", "Secret", "UsageRule"]
 
 
 class Secret:
@@ -55,6 +55,48 @@ class UsageRule:
 
 
 _RECOGNISED: Final = UsageRule()
+Reason = Literal["connect", "reset", "429", "500", "502", "503", "504", "529"]
+"""Why an attempt may be repeated."""
+_positive: Final[Any] = attrs.validators.gt(0.0)
+_REPLAY_BYTES: Final = 256 * 1024
+
+
+class Seconds(float):
+    """A duration; the config may write ``"5s"``, ``"500ms"`` or ``"1m"``."""
+
+    __slots__ = ()
+
+
+@attrs.frozen(kw_only=True)
+class Health:
+    """How an agent's endpoints are asked whether they are well, each by itself.
+
+    Args:
+        path: behind the endpoint's base path; an answer from 200 to 399 is a good one.
+        interval: between two questions; a tenth of it, at most, is taken off or added at random.
+        timeout: until the answer's head is there, the connection included.
+    """
+
+    path: str = attrs.field(default="/healthz", validator=attrs.validators.matches_re(r"/[!-~]*"))
+    interval: Seconds = attrs.field(default=Seconds(5.0), validator=_positive)
+    timeout: Seconds = attrs.field(default=Seconds(2.0), validator=_positive)
+
+
+@attrs.frozen(kw_only=True)
+class Retry:
+    """When a request that has failed is sent again, always before the first byte of its response has left for a client.
+
+    Args:
+        attempts: how many there may be, the first included.
+        on: what is worth another attempt: ``connect``, a connection that was never made; ``reset``, one that was closed
+            without an answer; a status.
+        unsafe: but for ``connect`` only methods are repeated that are idempotent (RFC 9110 section 9.2.2); with this
+            all are: for agents that do not mind doing something twice, or do it only once by themselves.
+    """
+
+    attempts: int = attrs.field(default=2, validator=[attrs.validators.ge(1), attrs.validators.le(10)])
+    on: frozenset[Reason] = frozenset({"connect", "502", "503", "504", "529"})
+    unsafe: bool = False
 
 
 @attrs.frozen(kw_only=True, cache_hash=True)
@@ -65,10 +107,15 @@ class Agent:
         id: its name in the config and in ``/agents/{id}``.
         url: ``http://`` or ``https://`` base, or a Unix socket, ``unix:/run/agent.sock``, or with a base path,
             ``unix:/run/agent.sock:/base``; what follows ``/agents/{id}`` is appended to its path. A name outside ASCII
-            is as it is in DNS (IDNA).
+            is as it is in DNS (IDNA). The first of ``urls`` where there are several.
+        urls: the endpoints of an agent that has several, all alike; the one with the least pending requests serves.
+        description: what it does, for people who read ``GET /agents``.
         required_roles: any one of them lets a principal in; empty: everybody.
         rate_limit: requests per principal on this agent.
         concurrency: exchanges per principal open at once on this agent.
+        cost_center: who pays for it, in the journal.
+        capabilities: what it can do; ``/capabilities/{capability}/...`` asks for agents by these.
+        tags: words of your own, for policies: ``agent.tags``.
         headers: put into every request to the agent, in place of what the client sent.
         connect_seconds: until a connection is made, TLS included, or 502.
         first_byte_seconds: from the request's last byte to the response's head, or 504.
@@ -90,6 +137,11 @@ class Agent:
         server_name: whom the agent's certificate has to name, in place of the URL's host; also sent as SNI. ``Host``
             stays the URL's.
         usage: where it says what it used.
+        health: how its endpoints are probed; None: they are judged by what they answer alone.
+        retry: when a request is sent again; None: where there are several endpoints as ``Retry`` has it, else never.
+        fallback: ids of the agents that serve in its place, the first first, when it cannot, as far as the principal
+            may use them.
+        replay_buffer: bytes of a request's body that are kept to be sent again; a longer one is sent once.
     """
 
     id: str
@@ -119,3 +171,13 @@ class Agent:
     weight: int = 1
     group: str | None = None
     usage: UsageRule = _RECOGNISED
+    urls: tuple[str, ...] = ()
+    health: Health | None = None
+    retry: Retry | None = None
+    fallback: tuple[str, ...] = ()
+    replay_buffer: int = _REPLAY_BYTES
+
+    @property
+    def is_resilient(self) -> bool:
+        """Whether a request may take more than one attempt, or the choice of an endpoint."""
+        return bool(self.urls or self.health or self.retry or self.fallback)

@@ -1,15 +1,37 @@
 """Claims: what an exchange takes from the counters, and what it gets for them.
 
-The nouns of ``State`` (``aiogate/state``) and of the ``claims`` hook. Knows nothing of how counters are kept.
+The nouns of ``State`` and of the ``claims`` hook. Knows nothing of how counters are kept.
+
+Amounts are whole numbers, money is nano-dollars. Counters hold them exactly up to ``LARGEST_AMOUNT``, since in Redis a
+script reckons with doubles: nine million dollars on one counter.
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 import attrs
 
-__all__ = ["Claim", "Counted", "Grant", "Quota", "Rate", "Shortage"]
+from aiogate.errors import Refusal, refusal
+
+__all__ = [
+    "LARGEST_AMOUNT",
+    "Claim",
+    "Counted",
+    "Grant",
+    "Measure",
+    "Period",
+    "Quota",
+    "Rate",
+    "Shortage",
+    "Standing",
+    "State",
+    "budget_refusal",
+]
+
+LARGEST_AMOUNT: Final = 2**53 - 1
+_NANO: Final = 10**9
 
 _RATE: Final = re.compile(r"(?P<amount>[0-9](?:_?[0-9])*)\s*/\s*(?P<times>[0-9]+)?\s*(?P<unit>[a-z]+)")
 _UNIT_SECONDS: Final = {
@@ -56,6 +78,26 @@ class Counted(StrEnum):
     """Sliding: in no interval of ``seconds`` is more than ``limit`` admitted, ever."""
     LEASE = "lease"
     """At most ``limit`` held at once; given back when the grant is settled, or when its holder dies."""
+    PERIOD = "period"
+    """At most ``limit`` spent and held in one calendar period; what is held is spent, or given back, by settling."""
+
+
+class Measure(StrEnum):
+    """What a claim's amount is of, and so what it is settled with."""
+
+    REQUESTS = "requests"
+    """What was claimed is what it was."""
+    TOKENS = "tokens"
+    """Input and output of ``exchange.usage``."""
+    NANOUSD = "nanousd"
+    """``exchange.cost_nanousd``."""
+
+
+class Period(NamedTuple):
+    """A stretch of the calendar, in wall seconds since 1970; ``ends`` is the first moment behind it."""
+
+    starts: float
+    ends: float
 
 
 @attrs.frozen
@@ -64,11 +106,14 @@ class Claim:
 
     Args:
         name: what the limit is called in refusals and ``RateLimit`` headers; visible ASCII without quotes.
-        counter: identity of the counter; all claims on one counter have the same kind, limit and seconds.
-        kind: window or lease.
+        counter: identity of the counter; all claims on one counter have the same kind, limit, seconds and period. One
+            of a period is another one in the next: its identity tells them apart.
+        kind: window, lease or period.
         limit: how much the counter admits, at least 1.
-        seconds: length of the window; for a lease, after how long a dead holder's share comes back.
+        seconds: length of the window; for the others, after how long a dead holder's share comes back.
         amount: how much is taken, at least 1.
+        measure: what it is an amount of.
+        period: of a counter of that kind.
     """
 
     name: str
@@ -77,14 +122,21 @@ class Claim:
     limit: int
     seconds: float
     amount: int = 1
+    measure: Measure = Measure.REQUESTS
+    period: Period | None = None
 
 
 class Quota(NamedTuple):  # made for every exchange, and a tuple is made fastest
-    """What is left of a claim's counter after a decision: ``remaining`` units, more of them in ``reset_seconds``."""
+    """What is left of a claim's counter after a decision: ``remaining`` units, more of them in ``reset_seconds``.
+
+    ``spent`` and ``held`` are told of periods only.
+    """
 
     claim: Claim
     remaining: int
     reset_seconds: float
+    spent: int = 0
+    held: int = 0
 
 
 class Grant(NamedTuple):
@@ -107,3 +159,83 @@ class Shortage:
     claim: Claim
     retry_after_seconds: float
     quotas: tuple[Quota, ...]
+
+
+class Standing(NamedTuple):
+    """How much of a period's counter is spent, and how much more is held for exchanges that have not ended."""
+
+    spent: int
+    held: int
+
+
+class State(Protocol):
+    """Counters that many exchanges take from at once; ``memory://`` and ``redis://`` are two of them."""
+
+    async def acquire(self, claims: Sequence[Claim]) -> Grant | Shortage:
+        """Take all claims in one atomic step, or none of them.
+
+        Raises ``StateError`` when the counters cannot be reached.
+        """
+        ...
+
+    async def extend(self, grant: Grant, claims: Sequence[Claim]) -> Grant | Shortage | None:
+        """Take more on counters of periods that a grant holds, in one atomic step: all claims or none.
+
+        The grant keeps its id, and what it holds begins to live anew. None: it was settled, or was never given.
+        """
+        ...
+
+    async def settle(self, grant: Grant, actual: Mapping[str, int] | None = None) -> None:
+        """Give leases back and put real amounts in the place of estimated ones, by claim name.
+
+        A claim without a real amount has taken what it claimed; a negative one counts as 0, so that nothing is ever
+        credited. What a period has held until now is spent; what has expired there is spent nevertheless, since it was
+        used. Idempotent: a grant that was settled or was never given is left alone.
+        """
+        ...
+
+    async def resume(self, claims: Sequence[Claim]) -> None:
+        """Let counters of periods begin with what was spent before, ``amount``; one that is known stays as it is."""
+        ...
+
+    async def standings(self, counters: Sequence[str]) -> Sequence[Standing]:
+        """Return how counters of periods stand, one for each; one that nobody has taken from stands at nothing."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections; nothing can be acquired after it."""
+        ...
+
+
+def budget_refusal(quota: Quota, retry_after_seconds: float) -> Refusal:
+    """Return the 429 for a budget of which ``quota`` tells how it stands, and that has too little left.
+
+    Where it would fit but for what others hold, coming back soon is worth it; otherwise SDKs are told to give up, as
+    they would try again within seconds.
+    """
+    claim, _, _, spent, held = quota
+    unit, scale = ("usd", _NANO) if claim.measure is Measure.NANOUSD else (claim.measure.value, 1)
+    name = claim.name.removeprefix("budget:").removesuffix(":tokens")
+    is_spent = spent + claim.amount > claim.limit
+    what = "is exhausted" if is_spent else "is held by other exchanges"
+    detail = (
+        f"budget {name!r} {what}: of {_shown(claim.limit, scale)} {unit} {_shown(spent, scale)} are spent and "
+        f"{_shown(held, scale)} held, {_shown(claim.amount, scale)} wanted"
+    )
+    figures = {"limit": claim.limit, "spent": spent, "held": held, "wanted": claim.amount}
+    plain = {figure: amount if scale == 1 else amount / scale for figure, amount in figures.items()}
+    return refusal(
+        "budget_exhausted",
+        detail,
+        retry_after_seconds=retry_after_seconds,
+        rule=name,
+        headers=(("x-should-retry", "false"),) if is_spent else (),
+        members={"budget": name, "unit": unit, **plain},
+    )
+
+
+def _shown(amount: int, scale: int) -> str:
+    """Return an amount for people: tokens whole, dollars with as many digits as it takes to tell them from nothing."""
+    if scale == 1:
+        return f"{amount:_}"
+    return f"{amount / scale:.2f}" if amount % (scale // 100) == 0 else f"{amount / scale:.6f}"

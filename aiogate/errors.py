@@ -13,6 +13,7 @@ import orjson
 __all__ = [
     "CATALOGUE",
     "AiogateError",
+    "CutError",
     "JournalError",
     "Kind",
     "PluginError",
@@ -58,10 +59,12 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "config_invalid": Kind(422, "The config has problems", "invalid_request_error"),
     "rate_limited": Kind(429, "Rate limit reached", "rate_limit_error"),
     "concurrency_limited": Kind(429, "Too many at once", "rate_limit_error"),
+    "budget_exhausted": Kind(429, "Budget exhausted", "rate_limit_error"),
     "headers_too_large": Kind(431, "Headers too large", "invalid_request_error"),
     "plugin_failed": Kind(500, "A plugin failed", "api_error"),
     "internal_error": Kind(500, "The gateway failed", "api_error"),
     "agent_unreachable": Kind(502, "Agent unreachable", "api_error"),
+    "agent_broke_off": Kind(502, "Agent broke off", "api_error"),
     "agent_protocol_error": Kind(502, "Agent broke the protocol", "api_error"),
     "agent_unavailable": Kind(503, "Agent unavailable", "overloaded_error"),
     "state_unavailable": Kind(503, "State unavailable", "overloaded_error"),
@@ -207,11 +210,19 @@ class JournalError(AiogateError):
     """A record could not be appended."""
 
 
+class CutError(AiogateError):
+    """The exchange was cut by its own observer; ``Exchange.cut_by`` says why."""
+
+
 class UpstreamError(AiogateError):
     """An agent could not be reached, stayed silent or broke the protocol; ``code`` is the refusal's code."""
 
-    def __init__(self, code: str, detail: str) -> None:
-        """Keep the code of the refusal that a client gets when nothing has been sent to it yet."""
+    def __init__(self, code: str, detail: str, *, sent: bool = True) -> None:
+        """Keep the code of the refusal that a client gets when nothing has been sent to it yet.
+
+        ``sent`` is False where the agent has got nothing of the request, for there never was a connection.
+        """
         super().__init__(detail)
         self.code = code
         self.detail = detail
+        self.sent = sent

@@ -16,6 +16,7 @@ from aiogate.claims import Grant, Quota
 from aiogate.errors import Refusal
 
 __all__ = [
+    "Attempt",
     "Clock",
     "Exchange",
     "Key",
@@ -89,6 +90,26 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+@attrs.frozen(kw_only=True)
+class Attempt:
+    """One time that a request was sent to an agent with several endpoints, retries or a fallback, or tried to be.
+
+    Args:
+        endpoint: host and port, or the socket's path.
+        began: monotonic seconds; ``seconds`` later it had failed or the head of the response was there.
+        status: of the response; None: there was none, and ``code`` says why.
+        retry_after_seconds: what the response's ``Retry-After`` asks for; 0: nothing.
+    """
+
+    agent: Agent
+    endpoint: str
+    began: float
+    seconds: float
+    status: int | None = None
+    code: str | None = None
+    retry_after_seconds: float = 0.0
+
+
 class Key(Generic[T]):
     """Names a plugin's own typed datum on an exchange: ``RESERVED = Key[int]("limits.reserved")``."""
 
@@ -148,6 +169,9 @@ class Exchange:
         unavailable: None where an agent is to serve. Of a list, the agents on it that could not serve now, by id: there
             a 503 rules nobody out, for the list is of what one may use, not of what is up.
         explains: an operator asks for the ranking, and nothing is to be sent.
+        attempts: how often it was sent, and where, of an agent with several endpoints, retries or a fallback.
+        cut_by: why the exchange was cut, if it was.
+        interrupt: the gateway's own: what ``cut`` wakes it by.
     """
 
     id: str
@@ -190,6 +214,9 @@ class Exchange:
     capabilities: tuple[str, ...] = ()
     unavailable: dict[str, Refusal] | None = None
     explains: bool = False
+    attempts: tuple[Attempt, ...] = ()
+    cut_by: Refusal | None = None
+    interrupt: Callable[[], None] | None = None
     _response_headers: CIMultiDict[str] | None = None
     _body: bytes | None = None
     _ruled_out: tuple[tuple[Agent, Refusal], ...] = ()
@@ -235,6 +262,20 @@ class Exchange:
     def edited_headers(self) -> CIMultiDict[str] | None:
         """The response's headers when anybody has asked for them and may have edited them."""
         return self._response_headers
+
+    def cut(self, why: Refusal) -> None:
+        """End the exchange now, whatever it waits for: a silent agent, a slow client, a body on its way up.
+
+        For observers, tasks of plugins and operators; to be called on the gateway's loop, at any moment, from anywhere.
+        A client that has not been sent anything yet gets ``why`` as an ordinary refusal. A stream ends with a terminal
+        event in its dialect and an aborted connection, a WebSocket is closed. The outcome is ``cut``, the record has
+        the refusal, what was used until now is charged. What an observer has just been shown has left already, but for
+        a response's last bytes: these do not leave any more. The first cut counts; one that has ended stays as it is.
+        """
+        if self.cut_by is None and self.outcome is None:
+            self.cut_by = why
+            if self.interrupt is not None:
+                self.interrupt()
 
     def rule_out(self, agent: Agent, why: Refusal) -> None:
         """Take an agent from the candidates; the client gets ``why`` (or a softer one) when none is left.

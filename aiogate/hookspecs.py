@@ -11,17 +11,30 @@ import attrs
 import pluggy
 
 from aiogate.agent import Agent
-from aiogate.claims import Claim
+from aiogate.claims import Claim, State
 from aiogate.errors import Refusal
 from aiogate.exchange import Clock, Exchange, Reply
 
-__all__ = ["PROJECT", "Finding", "Gateway", "Observer", "Ranked", "hookimpl", "hookspec"]
+__all__ = ["PROJECT", "Finding", "Gateway", "Observer", "Ranked", "Spent", "hookimpl", "hookspec"]
 
 PROJECT: Final = "aiogate"
 hookspec: Final = pluggy.HookspecMarker(PROJECT)
 hookimpl: Final = pluggy.HookimplMarker(PROJECT)
 
 Observer = Callable[[bytes], None]
+
+
+@attrs.frozen(kw_only=True)
+class Spent:
+    """What the journal says that exchanges which have these names in common have used together."""
+
+    principal: str | None = None
+    key_id: str | None = None
+    department: str | None = None
+    agent: str | None = None
+    cost_center: str | None = None
+    tokens: int = 0
+    cost_nanousd: int = 0
 
 
 class Gateway(Protocol):
@@ -40,6 +53,23 @@ class Gateway(Protocol):
     @property
     def generation(self) -> int:
         """How many configs have been in force, this one included."""
+        ...
+
+    @property
+    def plugins(self) -> Mapping[str, object]:
+        """The plugins of the config, by name, in its order; ask them for what they say that they answer, no more."""
+        ...
+
+    @property
+    def state(self) -> State:
+        """The counters that claims are taken from; they outlive every config."""
+        ...
+
+    def spent(self, since: float) -> Iterable[Spent]:
+        """Return what exchanges have used that started at ``since`` (wall seconds) or later, out of the journal.
+
+        It reads files: call it in a thread. Raises ``AiogateError`` where they cannot be read.
+        """
         ...
 
 
@@ -161,6 +191,9 @@ class Hooks:
 
         *Cost*: as ``pre_request``; claims that depend on principal and agent alone are best kept.
 
+        A claim of which the ``measure`` is tokens or nano-dollars takes an estimate; when the exchange has ended it is
+        settled with what ``exchange.usage`` and ``exchange.cost_nanousd`` say then.
+
         .. versionadded:: 0.1
         """
 
@@ -173,7 +206,8 @@ class Hooks:
 
         *Return* an observer or None. The observer is called with each chunk after it was written to the client (the
         last one before), and once with ``b""`` when the response has ended, however it ended, before the record is
-        written. It must not keep the loop busy.
+        written. It must not keep the loop busy. ``exchange.cut(refusal)`` ends the response, from the observer or from
+        anywhere else.
 
         *If you raise*, here or in the observer, it is logged, you observe no more of this response, and the stream
         goes on.

@@ -66,10 +66,15 @@ class KeySettings:
 
     Args:
         id: the public part of the key.
-        sha256: SHA-256 of the whole key, in hexadecimal digits; or
+        sha256: SHA-256 of the whole key, in hexadecimal digits; this or ``hmac_sha256``.
         hmac_sha256: HMAC-SHA-256 of the whole key with the ``pepper``.
+        principal: who calls with it; several keys may be one principal's.
+        roles: what the principal may do; agents, limits and policies ask for them.
+        department: of the principal, for limits and policies.
+        cost_center: of the principal, for the journal.
         expires: from then on the key is refused.
         networks: where the key may be used from (CIDRs); none: anywhere.
+        attributes: words of your own, for policies: ``principal.attributes.region``.
     """
 
     id: str = attrs.field(validator=_matches(_ID, "1 to 64 letters, digits or '-'"))
@@ -91,7 +96,12 @@ class KeySettings:
 
 @attrs.frozen(kw_only=True)
 class ApiKeysConfig:
-    """``[plugins.api_keys]``. ``pepper`` is a secret outside the config, such as ``${AIOGATE_PEPPER}``."""
+    """``[plugins.api_keys]``.
+
+    Args:
+        pepper: a secret outside the config, such as ``${AIOGATE_PEPPER}``, that ``hmac_sha256`` is made with.
+        keys: the keys; ``aiogate keys new`` prints one, and the block to paste.
+    """
 
     pepper: Secret | None = attrs.field(default=None)
     keys: tuple[KeySettings, ...] = attrs.field(default=())

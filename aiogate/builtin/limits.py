@@ -51,7 +51,13 @@ def _are_networks(_owner: object, _attribute: object, values: Values) -> None:
 class MatchSettings:
     """Which exchanges a limit is for: all that is given must fit, and any one value of each fits.
 
-    ``client_address`` takes addresses and networks such as ``10.0.0.0/8``.
+    Args:
+        principal: ids of principals.
+        department: their departments.
+        role: roles; a principal has one of them.
+        agent: ids of agents.
+        key: ids of API keys.
+        client_address: addresses and networks such as ``10.0.0.0/8``.
     """
 
     principal: Values = attrs.field(default=(), converter=_as_tuple)
@@ -100,7 +106,11 @@ class LimitSettings:
 
 @attrs.frozen(kw_only=True)
 class LimitsConfig:
-    """``[plugins.limits]``."""
+    """``[plugins.limits]``.
+
+    Args:
+        limit: limits besides the agents' own.
+    """
 
     limit: tuple[LimitSettings, ...] = attrs.field(default=())
 

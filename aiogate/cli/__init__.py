@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "config": ("aiogate.cli.config:config", "Show what a config puts in force."),
     "explain": ("aiogate.cli.explain:explain", "Show step by step what becomes of a request."),
     "policy": ("aiogate.cli.policy:policy", "Try policies before they are in force."),
+    "schema": ("aiogate.cli.schema:schema", "Print what a config may say, for editors and for people."),
     "plugins": ("aiogate.cli.plugins:plugins", "List the installed plugins."),
     "keys": ("aiogate.cli.keys:keys", "Make API keys."),
     "journal": ("aiogate.cli.journal:journal", "Read the journal."),

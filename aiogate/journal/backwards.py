@@ -4,12 +4,16 @@ Knows nothing of what is written meanwhile: it starts at the positions that it i
 """
 
 import bisect
+import gzip
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from aiogate.journal.reader import Positions, Record, parsed
 from aiogate.journal.record import timestamp
+from aiogate.journal.sealed import found, open_segment
 from aiogate.journal.segment import modified
 
 __all__ = ["newest_first"]
@@ -25,7 +29,7 @@ def newest_first(directory: Path, positions: Positions) -> Iterator[Record]:
     The segments of processes that run side by side are merged by the times of their records; a segment is opened when
     its last change is not older than the newest record at hand. What is torn is passed over.
     """
-    unopened = sorted((modified(directory / name), name) for name in positions)
+    unopened = sorted((modified(found(directory / name)), name) for name in positions)
     heads: list[_Head] = []
     while True:
         while unopened and not (heads and _time(heads[-1]) > timestamp(unopened[-1][0])):
@@ -59,7 +63,7 @@ def _backwards(path: Path, end: int) -> Iterator[Record]:
 def _lines_backwards(path: Path, end: int) -> Iterator[bytes]:
     """Yield the lines before ``end``, last first and without their line feeds."""
     try:
-        file = path.open("rb")
+        file = _seekable(path)
     except FileNotFoundError:
         return
     with file:
@@ -70,3 +74,14 @@ def _lines_backwards(path: Path, end: int) -> Iterator[bytes]:
             yield from reversed(lines)
             end = start
         yield rest
+
+
+def _seekable(path: Path) -> IO[bytes]:
+    """Open a segment such that going back in it costs nothing; a compressed one is unpacked into a temporary file."""
+    file = open_segment(path)
+    if not isinstance(file, gzip.GzipFile):
+        return file
+    with file:
+        plain = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whom it is returned to
+        shutil.copyfileobj(file, plain, _BLOCK_BYTES)
+        return plain

@@ -13,13 +13,14 @@ import attrs
 import orjson
 
 from aiogate.journal.record import timestamp
-from aiogate.journal.segment import modified, segments
+from aiogate.journal.sealed import length, open_segment
+from aiogate.journal.segment import SEALED_SUFFIX, modified, name_of, segments
 
 __all__ = ["Positions", "Record", "Torn", "ends", "follow", "parsed", "records", "unread"]
 
 Record = dict[str, Any]
 Positions = dict[str, int]
-"""How far a reader has come: bytes of whole lines, by the segment's file name."""
+"""How far a reader has come: bytes of whole lines, by the segment's name (without ``.gz``)."""
 
 _LAST_LINE_BYTES: Final = 64 * 1024
 _CLOCK_SLACK_SECONDS: Final = 60.0
@@ -71,10 +72,11 @@ def unread(directory: Path, positions: Positions, torn: Callable[[Torn], None] =
     A last line without its line feed is left for the next time: it may still be on its way.
     """
     for path in segments(directory):
-        for offset, line in _lines(path, positions.get(path.name, 0)):
+        name = name_of(path)
+        for offset, line in _lines(path, positions.get(name, 0)):
             if not line.endswith(b"\n"):
                 break
-            positions[path.name] = offset + len(line)
+            positions[name] = offset + len(line)
             record = parsed(line)
             if record is None:
                 torn(Torn(path=path, offset=offset, size=len(line)))
@@ -100,7 +102,7 @@ def follow(
 
 def ends(directory: Path) -> Positions:
     """Return the positions behind the last whole line of each segment, as it is now."""
-    return {path.name: _end(path) for path in segments(directory)}
+    return {name_of(path): _end(path) for path in segments(directory)}
 
 
 def parsed(line: bytes) -> Record | None:
@@ -117,13 +119,12 @@ def parsed(line: bytes) -> Record | None:
 def _lines(path: Path, position: int) -> Iterator[tuple[int, bytes]]:
     """Yield where each line begins and the line; nothing when the segment has been taken away meanwhile."""
     try:
-        if path.stat().st_size <= position:
+        if length(path) <= position:
             return
-        file = path.open("rb")
+        file = open_segment(path, position)
     except FileNotFoundError:
         return
     with file:
-        file.seek(position)
         for line in file:
             yield position, line
             position += len(line)
@@ -131,6 +132,8 @@ def _lines(path: Path, position: int) -> Iterator[tuple[int, bytes]]:
 
 def _end(path: Path) -> int:
     try:
+        if path.suffix == SEALED_SUFFIX:
+            return length(path)  # what was torn at its end has been set aside
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             start = file.seek(max(0, size - _LAST_LINE_BYTES))

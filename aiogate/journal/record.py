@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 import orjson
 
-from aiogate.exchange import Exchange, Usage
+from aiogate.agent import Agent
+from aiogate.exchange import Attempt, Exchange, Usage
 
 __all__ = ["PATH_CHARACTERS", "RECORD_BYTES", "encode", "timestamp"]
 
@@ -27,6 +28,10 @@ _DISPENSABLE: Final = ("output_audio_tokens", "input_audio_tokens", "cache_write
 _NAME_BYTES: Final = 26
 _INT64_MAX: Final = 2**63 - 1
 _DETAIL_CHARACTERS: Final = 160
+_ENDPOINT_CHARACTERS: Final = 48
+_ATTEMPTS: Final = 4
+"""So many attempts are kept, the last ones; a ``…`` before them says that there were more, and also where they are
+left out so that the record does not grow too long."""
 _SHADOWS: Final = 3
 """So many names of rules in the shadow are kept; a ``…`` behind them says that there were more."""
 _NAMES: Final = ("principal", "key_id", "department", "agent", "code", "rule", "cost_center")
@@ -36,8 +41,8 @@ _URI_CHARACTERS: Final = "!#$%&'()*+,/:;=?@[]"
 def encode(exchange: Exchange) -> bytes:
     """Return the record of an ended exchange: one line of JSON that ends in a line feed.
 
-    The detail gives way first when a record would pass ``RECORD_BYTES``, and then the path; then names become their
-    digests, so that two callers stay two; then the rarest classes of tokens are left out.
+    The detail gives way first when a record would pass ``RECORD_BYTES``, then all attempts but the last, and then the
+    path; then names become their digests, so that two callers stay two; then the rarest classes of tokens are left out.
     """
     facts = _facts(exchange)
     try:
@@ -85,6 +90,8 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912 - what 
         if refused.rule is not None:
             facts["rule"] = refused.rule
         facts["detail"] = _cut(refused.detail, _DETAIL_CHARACTERS)
+    if exchange.attempts:
+        facts["attempts"] = _attempts(exchange.attempts)
     if exchange.shadow_rules:
         facts["shadow"] = _shadow(exchange.shadow_rules)
     facts["duration_seconds"] = int((ended - started) * 1e6 + 0.5) / 1e6  # many times faster than round
@@ -104,6 +111,22 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912 - what 
     if exchange.cost_nanousd is None and exchange.usage.source != "unknown":
         facts["unpriced"] = True  # a usage that nobody has a price for is not the same as none
     return facts
+
+
+def _attempts(attempts: tuple[Attempt, ...]) -> list[Any]:
+    """Return each attempt as compactly as it can be read; the agent where it is not the one before it."""
+    facts: list[Any] = []
+    agent: Agent = attempts[0].agent
+    for one in attempts:
+        ended = one.code if one.status is None else one.status
+        fact = {
+            "endpoint": _escaped(one.endpoint, _ENDPOINT_CHARACTERS),
+            "ended": ended,
+            "seconds": round(one.seconds, 4),
+        }
+        facts.append(fact if one.agent is agent else {"agent": one.agent.id, **fact})
+        agent = one.agent
+    return facts if len(facts) <= _ATTEMPTS else ["…", *facts[-_ATTEMPTS:]]
 
 
 def _shadow(rules: tuple[str, ...]) -> list[str]:
@@ -167,15 +190,17 @@ def _fitted(facts: Mapping[str, Any]) -> bytes:
         if name in tame:
             tame[name] = _escaped(tame[name], characters)
     line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
-    for name in ("detail", "path"):
-        if len(line) > RECORD_BYTES and name in tame:
+    for name in ("detail", "attempts", "path"):
+        if len(line) > RECORD_BYTES and name == "attempts" and name in tame:
+            tame[name] = ["…", tame[name][-1]] if len(tame[name]) > 1 else tame[name]
+            line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
+        elif len(line) > RECORD_BYTES and name in tame:
             too_many = len(line) - RECORD_BYTES
             tame[name] = _cut(tame[name], max(1, len(tame[name]) - too_many - len("…".encode())))
             line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     if len(line) > RECORD_BYTES:
         tame |= {name: _digest(tame[name]) for name in _NAMES if tame.get(name) is not None}
-        if "shadow" in tame:
-            tame["shadow"] = ["…"]
+        tame |= {name: ["…"] for name in ("shadow", "attempts") if name in tame}
         line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     for name in _DISPENSABLE:  # the cost has been reckoned with them
         if len(line) > RECORD_BYTES and name in tame["usage"]:
@@ -189,6 +214,8 @@ def _tame(fact: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
         return fact.encode("utf-8", "replace").decode()
     if isinstance(fact, list):
         return [_tame(item) for item in fact]
+    if isinstance(fact, dict):
+        return {name: _tame(item) for name, item in fact.items()}
     if isinstance(fact, int):
         return max(-_INT64_MAX, min(fact, _INT64_MAX))
     return fact

@@ -11,7 +11,10 @@ from typing import Final, Self
 
 import attrs
 
-__all__ = ["Segment", "fdatasync", "modified", "segments"]
+__all__ = ["SEALED_SUFFIX", "Segment", "fdatasync", "modified", "name_of", "segments"]
+
+SEALED_SUFFIX: Final = ".gz"
+"""Behind the name of a segment that was compressed."""
 
 _SUFFIX: Final = ".jsonl"
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
@@ -22,8 +25,18 @@ fdatasync: Final = getattr(os, "fdatasync", os.fsync)  # macOS has none
 
 
 def segments(directory: Path) -> list[Path]:
-    """Return the journal's files in the order of their names, which is the order in which they were opened."""
-    return sorted(directory.glob(f"*{_SUFFIX}"))
+    """Return the journal's files in the order of their names, which is the order in which they were opened.
+
+    Of a segment that is just being compressed there may be both forms; the plain one is returned.
+    """
+    sealed = {name_of(path): path for path in directory.glob(f"*{_SUFFIX}{SEALED_SUFFIX}")}
+    plain = {path.name: path for path in directory.glob(f"*{_SUFFIX}")}
+    return [path for _, path in sorted((sealed | plain).items())]
+
+
+def name_of(path: Path) -> str:
+    """Return a segment's name, which stays the same when it is compressed."""
+    return path.name.removesuffix(SEALED_SUFFIX)
 
 
 def modified(path: Path) -> float:

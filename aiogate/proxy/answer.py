@@ -4,6 +4,7 @@ aiogate's only duty towards aiohttp's handler is to be done when it asks: ``prep
 RFC 9112, sections 6 and 7.
 """
 
+import asyncio
 import socket
 import struct
 from typing import Final, NoReturn
@@ -11,12 +12,16 @@ from typing import Final, NoReturn
 from multidict import CIMultiDict
 
 from aiogate.proxy.fields import Fields
+from aiogate.proxy.frames import Frames
 from aiogate.proxy.head import edited_fields, first_line, now, response_head
 from aiogate.proxy.inbound import Inbound
 
 __all__ = ["Answer", "has_no_body"]
 
 _LAST_CHUNK: Final = b"0\r\n\r\n"
+_OPENING_BYTES: Final = 512
+_TAIL_BYTES: Final = 4
+_PATIENCE_SECONDS: Final = 10.0
 
 
 def has_no_body(method: str, status: int) -> bool:
@@ -31,7 +36,19 @@ class Answer:
     all there is; ``write`` writes a chunk, ``finish`` the last bytes.
     """
 
-    __slots__ = ("_inbound", "chunked", "keep_alive", "protocol", "started", "status", "transport")
+    __slots__ = (
+        "_inbound",
+        "chunked",
+        "frames",
+        "keep_alive",
+        "length_known",
+        "opening",
+        "protocol",
+        "started",
+        "status",
+        "tail",
+        "transport",
+    )
 
     def __init__(self, inbound: Inbound) -> None:
         self._inbound = inbound
@@ -43,6 +60,13 @@ class Answer:
         """Whether the client has been sent the head."""
         self.status = 0
         self.keep_alive = inbound.keep_alive
+        self.length_known = True
+        self.opening = b""
+        """How the agent's body begins, for those who have to know its dialect when it breaks."""
+        self.tail = b""
+        """The last bytes of it, which tell whether it is between two events."""
+        self.frames: Frames | None = None
+        """Where the agent is in its frames, of a WebSocket."""
 
     async def prepare(self, _request: object) -> None:
         """Satisfy aiohttp's handler: everything is written already."""
@@ -74,6 +98,7 @@ class Answer:
             length_known: the headers say it, or there is no body.
         """
         self.status = status
+        self.length_known = length_known
         if self._inbound.is_old:
             self.keep_alive = self.keep_alive and length_known
             own += "\r\nConnection: keep-alive" if self.keep_alive else "\r\nConnection: close"
@@ -103,6 +128,12 @@ class Answer:
         """Write a chunk as it is, at once."""
         self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self.chunked else chunk)
 
+    def note(self, chunk: bytes) -> bytes:
+        """Keep how the body begins; return how it ends now that a chunk has been written."""
+        if len(self.opening) < _OPENING_BYTES:
+            self.opening += chunk[: _OPENING_BYTES - len(self.opening)]
+        return (self.tail + chunk)[-_TAIL_BYTES:]
+
     @property
     def writable(self) -> bool:
         """Whether the client is still there."""
@@ -129,12 +160,20 @@ class Answer:
             self._write(last)
         await self.drain()
 
-    def abort(self) -> None:
-        """End the connection so that the client cannot take what it has for a whole answer."""
+    def abort(self, last: bytes = b"", patience_seconds: float = _PATIENCE_SECONDS) -> None:
+        """End the connection so that the client cannot take what it has for a whole answer.
+
+        ``last`` are bytes of the body that still go out; a client that has not read all of it after
+        ``patience_seconds`` loses the rest.
+        """
         self.keep_alive = False
         transport = self.transport
-        if transport is None:
+        if transport is None or transport.is_closing():
             return
+        if last:
+            self.write(last)
+        if transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(patience_seconds, transport.abort)
         if self.started and not self.chunked and self._inbound.is_old:
             # RFC 9112 section 8: without chunks or length only a reset tells an old client of the cut
             sock = transport.get_extra_info("socket")

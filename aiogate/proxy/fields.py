@@ -61,6 +61,7 @@ _SORTS: Final = {
     "x-request-id": OURS,
     "x-agent-id": OURS,
     "x-accel-buffering": OURS,
+    "x-aiogate-attempts": OURS,
     "ratelimit": OURS,
     "ratelimit-policy": OURS,
 }

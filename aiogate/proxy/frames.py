@@ -5,7 +5,7 @@ For the tunnel, which passes bytes as they are. Looks at heads alone; knows noth
 
 from typing import Final
 
-__all__ = ["Frames"]
+__all__ = ["Frames", "close_frame"]
 
 _OPCODE: Final = 0x0F
 _CLOSE: Final = 0x8
@@ -14,6 +14,8 @@ _LENGTH: Final = 0x7F
 _EXTENDED_BYTES: Final = {126: 2, 127: 8}
 _MASK_BYTES: Final = 4
 _SHORTEST_HEAD: Final = 2
+_FINAL: Final = 0x80
+_MOST_REASON_BYTES: Final = 123
 
 
 class Frames:
@@ -26,6 +28,11 @@ class Frames:
         self._skip = 0
         self.closing = False
         """Whether a closing frame has begun; nothing is looked at any more."""
+
+    @property
+    def at_border(self) -> bool:
+        """Whether what has passed ends with a whole frame; a control frame may follow even a fragment."""
+        return not self._skip and not self._head and not self.closing
 
     def feed(self, chunk: bytes) -> None:
         """Look at the next bytes, cut anywhere."""
@@ -43,6 +50,12 @@ class Frames:
             if len(head) == _head_bytes(head):
                 self._skip = _payload_bytes(head)
                 head.clear()
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """Return the frame with which a server closes; of a reason that is too long for one the beginning is said."""
+    said = reason.encode()[:_MOST_REASON_BYTES].decode("utf-8", "ignore").encode()
+    return bytes((_FINAL | _CLOSE, 2 + len(said))) + code.to_bytes(2) + said
 
 
 def _head_bytes(head: bytearray) -> int:

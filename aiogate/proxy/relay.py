@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from multidict import CIMultiDict
 
-from aiogate.errors import UpstreamError
+from aiogate.errors import CutError, UpstreamError
 from aiogate.exchange import Exchange
 from aiogate.hookspecs import Observer
 from aiogate.proxy.answer import Answer, has_no_body
@@ -35,7 +35,7 @@ async def relay(  # noqa: PLR0913, PLR0917 - the two ends and what looks on
     Its head is made of the agent's own bytes unless a plugin has touched them.
 
     ``own`` are the headers that aiogate adds. Raises ``UpstreamError`` when the agent breaks off, ``ConnectionError``
-    when the client has gone.
+    when the client has gone, ``CutError`` when an observer has cut the exchange at its last bytes.
     """
     edited = exchange.edited_headers
     length_known = head.length is not None if edited is None else "Content-Length" in edited
@@ -50,6 +50,7 @@ async def relay(  # noqa: PLR0913, PLR0917 - the two ends and what looks on
         exchange.bytes_out = len(body)
         if observe is not None and body:
             observe(body)
+            _check(exchange, body)
         await conclude()
         await answer.send(first + body)
         return
@@ -59,6 +60,7 @@ async def relay(  # noqa: PLR0913, PLR0917 - the two ends and what looks on
     exchange.bytes_out += len(last)
     if observe is not None and last:
         observe(last)
+        _check(exchange, last)
     await conclude()
     await answer.finish(last)
 
@@ -73,6 +75,8 @@ async def _pour(response: Response, exchange: Exchange, answer: Answer, observe:
             return
         transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
         exchange.bytes_out += len(chunk)
+        tail = chunk[-4:]
+        answer.tail = tail if len(tail) == 4 and answer.opening else answer.note(chunk)  # noqa: PLR2004 - as above
         if observe is not None:
             observe(chunk)
         if protocol.writing_paused:
@@ -81,6 +85,13 @@ async def _pour(response: Response, exchange: Exchange, answer: Answer, observe:
     while not response.complete:
         await response.pour(pass_on)
         await answer.drain()
+
+
+def _check(exchange: Exchange, last: bytes) -> None:
+    """Keep the last bytes back where an observer has cut the exchange on seeing them."""
+    if exchange.cut_by is not None:
+        exchange.bytes_out -= len(last)
+        raise CutError
 
 
 def _edited(headers: CIMultiDict[str]) -> tuple[Fields, bool]:

@@ -105,7 +105,7 @@ async def tunnel(inbound: Inbound, response: Response, exchange: Exchange, answe
 
 async def _downwards(response: Response, exchange: Exchange, answer: Answer) -> bytes:
     """Pass on what the agent sends; return the bytes with which it closes, ``b""`` when it ends without."""
-    frames = Frames()
+    frames = answer.frames = Frames()
     last = bytearray()
 
     def pass_on(chunk: bytes) -> None:

@@ -94,6 +94,7 @@ def _verbose(gateway: Running) -> dict[str, object]:
         "open_exchanges": len(house.open_exchanges),
         "outgoing_generations": {str(number): len(rest) for number, (rest, _) in house.outgoing.items()},
         "last_reload": _plain(gateway.reloads.last),
+        "endpoints": house.upstream.figures(house.clock.monotonic()),
     }
 
 

@@ -16,10 +16,7 @@ __all__ = ["Generation"]
 
 @attrs.frozen(kw_only=True, eq=False)
 class Generation:
-    """What an exchange begins with and ends on, even when another config comes into force meanwhile.
-
-    It is also what ``lifespan`` gets to see of the gateway.
-    """
+    """What an exchange begins with and ends on, even when another config comes into force meanwhile."""
 
     number: int
     settings: Settings
@@ -31,11 +28,6 @@ class Generation:
     @trusted_proxies.default
     def _networks(self) -> tuple[Network, ...]:
         return tuple(ipaddress.ip_network(network) for network in self.settings.server.trusted_proxies)
-
-    @property
-    def generation(self) -> int:
-        """The number, by the name that plugins know."""
-        return self.number
 
     @property
     def agents(self) -> Mapping[str, Agent]:

@@ -8,9 +8,9 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from aiogate.exchange import Clock
+from aiogate.errors import refusal
+from aiogate.exchange import Clock, Exchange
 from aiogate.journal.writer import Journal
-from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.crowd import Crowd
@@ -58,8 +58,8 @@ class UnderWay(Protocol):
     """An exchange under way, as the house sees it."""
 
     @property
-    def inbound(self) -> Inbound:
-        """The request."""
+    def exchange(self) -> Exchange:
+        """What is known of it."""
         ...
 
     @property
@@ -119,7 +119,8 @@ class House:
                     await self._emptied.wait()
 
     def cut(self) -> None:
-        """End what is under way."""
+        """End what is under way: each client is told to come back in a moment."""
         self.cutting = True
-        for walk in self.open_exchanges.values():
-            walk.inbound.task.cancel()
+        why = refusal("shutting_down", "the gateway restarts; ask again", retry_after_seconds=1.0)
+        for walk in tuple(self.open_exchanges.values()):
+            walk.exchange.cut(why)

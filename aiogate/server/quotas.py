@@ -4,39 +4,49 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
-from aiogate.claims import Counted, Quota, Shortage
+from aiogate.claims import Counted, Measure, Quota, Shortage, budget_refusal
 from aiogate.errors import Refusal, refusal
 
 __all__ = ["quota_lines", "shortage_refusal"]
 
 
 def quota_lines(quotas: Sequence[Quota]) -> str:
-    """Return the header lines that tell what is left of each limit, each with CRLF before it; ``""`` without any."""
-    if not quotas:
-        return ""
+    """Return the header lines that tell what is left of each limit, each with CRLF before it; ``""`` without any.
+
+    Budgets are not told: whose money it is need not be the caller's business.
+    """
     policies, left = [], []
-    for claim, remaining, reset_seconds in quotas:
-        policies.append(_policy(claim.kind, claim.name, claim.limit, claim.seconds))
+    for claim, remaining, reset_seconds, _, _ in quotas:
+        if claim.kind is Counted.PERIOD:
+            continue
+        policies.append(_policy(claim.kind, claim.name, claim.limit, claim.seconds, claim.measure))
         reset = "" if claim.kind is Counted.LEASE else f";t={math.ceil(reset_seconds)}"
         left.append(f'"{claim.name}";r={remaining}{reset}')
+    if not policies:
+        return ""
     return f"\r\nRateLimit-Policy: {', '.join(policies)}\r\nRateLimit: {', '.join(left)}"
 
 
 @lru_cache(maxsize=1024)
-def _policy(kind: Counted, name: str, limit: int, seconds: float) -> str:
+def _policy(kind: Counted, name: str, limit: int, seconds: float, measure: Measure) -> str:
     """Return a limit as ``RateLimit-Policy`` has it."""
     if kind is Counted.LEASE:
         return f'"{name}";q={limit};qu="concurrent-requests"'
-    return f'"{name}";q={limit};w={math.ceil(seconds)}'
+    unit = "" if measure is Measure.REQUESTS else f';qu="{measure}"'
+    return f'"{name}";q={limit}{unit};w={math.ceil(seconds)}'
 
 
 def shortage_refusal(shortage: Shortage) -> Refusal:
     """Return the 429 for claims that did not fit."""
     claim = shortage.claim
+    if claim.kind is Counted.PERIOD:
+        quota = next(quota for quota in shortage.quotas if quota.claim is claim)
+        return budget_refusal(quota, shortage.retry_after_seconds)
     if claim.kind is Counted.LEASE:
         code, what = "concurrency_limited", f"{claim.limit} at once"
     else:
-        code, what = "rate_limited", f"{claim.limit} in {claim.seconds:g} s"
+        unit = "" if claim.measure is Measure.REQUESTS else f" {claim.measure}"
+        code, what = "rate_limited", f"{claim.limit}{unit} in {claim.seconds:g} s"
     return refusal(
         code,
         f"limit {claim.name!r} is reached: {what}; retry in {max(1, math.ceil(shortage.retry_after_seconds))} s",

@@ -17,6 +17,7 @@ from aiogate.server.generation import Generation
 from aiogate.server.house import House, Tasks
 from aiogate.server.lifespans import Lifespans
 from aiogate.server.restart import keep_what_stands
+from aiogate.server.view import View
 from aiogate.settings.model import Settings
 
 __all__ = ["Load", "Reloads", "Report"]
@@ -84,7 +85,7 @@ class Reloads:
         """Start what the first config asks for; raises ``AiogateError``."""
         generation = self._gateway.generation
         contexts = await asyncio.to_thread(_contexts, generation)
-        self._lifespans = await Lifespans.enter(generation.pipeline, generation)
+        self._lifespans = await Lifespans.enter(generation.pipeline, View(generation, self._house))
         self._house.upstream.adopt(generation.agents, contexts)
         self._note(Report(cause="start", at=self._house.clock.wall(), generation=generation.number))
 
@@ -157,7 +158,7 @@ class Reloads:
     async def _started(self, new: Generation) -> Lifespans:
         try:
             async with asyncio.timeout(_START_SECONDS):
-                return await Lifespans.enter(new.pipeline, new, self._lifespans)
+                return await Lifespans.enter(new.pipeline, View(new, self._house), self._lifespans)
         except TimeoutError:
             msg = f"the plugins have not started within {_START_SECONDS:g} s"
             raise AiogateError(msg) from None

@@ -14,6 +14,7 @@ from multidict import CIMultiDict, istr
 
 from aiogate.agent import Agent
 from aiogate.errors import (
+    CutError,
     JournalError,
     PluginError,
     Refusal,
@@ -31,12 +32,16 @@ from aiogate.proxy.answer import Answer
 from aiogate.proxy.body import ClientBody
 from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.relay import relay
+from aiogate.proxy.replay import Replay
+from aiogate.proxy.terminal_event import last_words
 from aiogate.proxy.upstream import Head, Response
 from aiogate.proxy.websocket import HANDSHAKE, check_handshake, switched, tunnel, wants_websocket
 from aiogate.server.admit import admit
+from aiogate.server.claim import real_amounts
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.quotas import quota_lines
+from aiogate.server.trip import Request, Trip
 
 __all__ = ["Walk"]
 
@@ -45,6 +50,8 @@ _UPGRADE: Final = istr("Upgrade")
 _HOST: Final = istr("Host")
 _CHUNKED: Final = "\r\nTransfer-Encoding: chunked"
 _WITH_LENGTH: Final = frozenset({"POST", "PUT", "PATCH"})
+_CUT_SECONDS: Final = 0.5
+"""How long a client that does not read may keep the connection of an exchange that was cut."""
 _WHOLE_BODY: Final = 65536
 """A request body up to this length is read before the agent is bothered, and goes to it in one piece."""
 
@@ -62,16 +69,23 @@ class Walk:
     refused: Refusal | None = None
     """What is wrong with the request itself, found before the walk began."""
     _observe: Observer | None = None
+    _interrupted: bool = False
 
     async def run(self) -> Answer:
         """Serve the exchange and return its answer, written; only a cancellation comes out of it."""
+        self.exchange.interrupt = self._interrupt
         try:
             await self._serve()
         except asyncio.CancelledError:
+            if self._is_cut():
+                await self._cut_short()
+                return self._ended()
             if self.answer.started and self.exchange.outcome is None:
                 self.answer.abort()
             self.house.tasks.spawn(self._depart())
             raise
+        except CutError:
+            await self._cut_short()
         except JournalError:
             await self._without_record()
         except ConnectionError:
@@ -81,6 +95,9 @@ class Walk:
         except Exception:  # noqa: BLE001 - the border of one exchange: a fault of ours is one refused exchange, logged
             _log.exception("exchange %s failed", self.exchange.id)
             await self._give_up()
+        return self._ended()
+
+    def _ended(self) -> Answer:
         if self.generation.pipeline.stages.post_response:
             # in a task of its own: a client that leaves now must not keep a plugin from hearing of the end
             self.house.tasks.spawn(self.generation.pipeline.post_response(self.exchange))
@@ -113,13 +130,18 @@ class Walk:
     async def _forward(self, agent: Agent) -> None:
         exchange, destination = self.exchange, self.house.upstream.to(agent)
         upgrade = _UPGRADE in self.inbound.headers and wants_websocket(self.inbound)
+        trip: Trip | None = None
         try:
             body, framing = self._handshake() if upgrade else await self._request_body()
-            request = destination.envelope.head(exchange, framing, self.inbound.headers.get(_HOST, ""))
-            exchange.forwarded = self.house.clock.monotonic()
-            response, head = await destination.open(
-                exchange.method, request, body, chunked=framing is _CHUNKED, upgrade=upgrade
-            )
+            if destination.endpoints is not None:
+                trip = self._trip(agent, body, framing, upgrade=upgrade)
+                response, head = await trip.run(agent)
+            else:
+                request = destination.envelope.head(exchange, framing, self.inbound.headers.get(_HOST, ""))
+                exchange.forwarded = self.house.clock.monotonic()
+                response, head = await destination.open(
+                    exchange.method, request, body, chunked=framing is _CHUNKED, upgrade=upgrade
+                )
         except Refused as refused:
             await self._refuse(refused.refusal)
             return
@@ -134,9 +156,22 @@ class Walk:
         except UpstreamError as error:
             if not self.answer.writable:
                 raise ConnectionResetError from error
+            if trip is not None:
+                trip.broke_off()
             await self._cut(agent, error)
         finally:
             response.close()
+            if trip is not None:
+                trip.end()
+
+    def _trip(self, agent: Agent, body: bytes | AsyncIterator[bytes] | None, framing: str, *, upgrade: bool) -> Trip:
+        """Return the attempts that the request may take."""
+        whole = body if body is None or isinstance(body, bytes) else None
+        streams = whole is not body
+        replay = Replay(self.body, agent.replay_buffer, self.exchange.content_length) if streams else None
+        host = self.inbound.headers.get(_HOST, "")
+        request = Request(whole, replay, framing, host, framing is _CHUNKED, upgrade)
+        return Trip(self.exchange, self.house.upstream, request)
 
     def _handshake(self) -> tuple[None, str]:
         self.answer.keep_alive = False  # what the client sends next is for the agent, or for nobody
@@ -170,6 +205,8 @@ class Walk:
         exchange.content_encoding = head.encoding
         self._observe = self.generation.pipeline.observers(exchange)
         own = f"X-Request-Id: {exchange.id}\r\nX-Agent-Id: {agent.id}{quota_lines(exchange.quotas)}"
+        if exchange.attempts:
+            own += _attempted(exchange)
         if head.media_type[:17].lower() == "text/event-stream":
             own += "\r\nX-Accel-Buffering: no"
         if head.collides or exchange.edited_headers is not None:
@@ -184,7 +221,7 @@ class Walk:
     def _own_headers(self) -> str:
         """Return the header lines that every answer of our own has, with CRLF between them."""
         exchange = self.exchange
-        return f"X-Request-Id: {exchange.id}{quota_lines(exchange.quotas)}"
+        return f"X-Request-Id: {exchange.id}{quota_lines(exchange.quotas)}{_attempted(exchange)}"
 
     async def _reply(self, reply: Reply) -> None:
         self.exchange.status = reply.status
@@ -219,13 +256,14 @@ class Walk:
         if exchange.outcome is not None:
             return
         exchange.outcome = outcome
+        exchange.interrupt = None
         exchange.bytes_in += self.body.received
         if self._observe is not None:
             self._observe(b"")
         exchange.ended = house.clock.monotonic()
         if exchange.grant is not None:
             try:
-                await house.state.settle(exchange.grant)
+                await house.state.settle(exchange.grant, real_amounts(exchange))
             except StateError:
                 _log.exception("exchange %s is not settled; its grant expires by itself", exchange.id)
         house.metrics.ended(exchange)
@@ -233,22 +271,60 @@ class Walk:
         house.journal.append(line)
         house.access_log.write(line)
 
-    async def _cut(self, agent: Agent, error: Exception) -> None:
-        """End an answer that the agent broke off: a 502 where nothing has left yet, an aborted connection otherwise."""
+    async def _cut(self, agent: Agent, error: UpstreamError) -> None:
+        """End an answer that the agent broke off: an ordinary refusal where nothing has left yet."""
+        why = refusal(error.code, error.detail)
         _log.warning("exchange %s: agent %r broke off: %s", self.exchange.id, agent.id, type(error).__name__)
         if not self.answer.started:
-            detail = f"agent {agent.id!r} broke off its answer"
-            await self._refuse(refusal("agent_protocol_error", detail), Outcome.UPSTREAM_FAILED)
+            await self._refuse(why, Outcome.UPSTREAM_FAILED)
             return
+        await self._end_early(why, Outcome.UPSTREAM_FAILED)
+
+    async def _end_early(self, why: Refusal, outcome: Outcome, **patience: float) -> None:
+        """End an answer whose head the client has: a terminal event in its dialect, then an aborted connection."""
+        exchange = self.exchange
+        exchange.refusal = why
+        last = last_words(exchange, self.answer, why)
+        exchange.bytes_out += len(last)
         try:
-            await self._conclude(Outcome.UPSTREAM_FAILED)
+            await self._conclude(outcome)
+            self.answer.abort(last, **patience)
         finally:
             self.answer.abort()
+
+    def _interrupt(self) -> None:
+        """Wake the walk up, for a cut; where it is the walk itself that asks for it as soon as it waits again."""
+        task = self.inbound.task
+        if asyncio.current_task() is task:
+            asyncio.get_running_loop().call_soon(self._interrupt)
+        elif self.exchange.outcome is None:
+            self._interrupted = True
+            task.cancel()
+
+    def _is_cut(self) -> bool:
+        """Tell whether the task was cancelled by a cut, and by nobody else."""
+        return self._interrupted and self.inbound.task.uncancel() == 0
+
+    async def _cut_short(self) -> None:
+        """End an exchange that was cut."""
+        why = self.exchange.cut_by
+        assert why is not None  # noqa: S101 - nothing else interrupts
+        try:
+            if self.answer.started:
+                await self._end_early(why, Outcome.CUT, patience_seconds=_CUT_SECONDS)
+            else:
+                await self._refuse(why, Outcome.CUT)
+        except ConnectionError:
+            self.answer.abort()
+        except JournalError:
+            await self._without_record()
 
     async def _depart(self) -> None:
         """The client has gone, or the gateway cuts what the drain left over."""
         try:
-            await self._conclude(Outcome.CUT if self.house.cutting else Outcome.CLIENT_GONE)
+            is_cut = self.house.cutting or self.exchange.cut_by is not None
+            self.exchange.refusal = self.exchange.refusal or self.exchange.cut_by
+            await self._conclude(Outcome.CUT if is_cut else Outcome.CLIENT_GONE)
         except JournalError as error:
             _log.error("exchange %s has no record: %s", self.exchange.id, error)
         await self.generation.pipeline.post_response(self.exchange)
@@ -276,6 +352,11 @@ class Walk:
                 await self._refuse(refusal("internal_error", "the gateway failed; the log names the request id"))
         except (ConnectionError, JournalError):
             self.answer.abort()
+
+
+def _attempted(exchange: Exchange) -> str:
+    """Return the header line that says how many attempts there were, with CRLF before it, where they were counted."""
+    return f"\r\nX-Aiogate-Attempts: {len(exchange.attempts)}" if exchange.attempts else ""
 
 
 def _make_way(headers: CIMultiDict[str], own: str) -> None:

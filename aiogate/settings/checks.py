@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any, Final, NoReturn
 
+import attrs
+
 from aiogate.agent import Secret
 from aiogate.settings.faults import Faults, fail
 
 __all__ = [
+    "AtLeast",
     "are_capabilities",
     "are_headers",
     "are_networks",
@@ -45,14 +48,21 @@ _NOT_TO_SET: Final = frozenset(
 )
 
 
+@attrs.frozen
+class AtLeast:
+    """Checks that a number, if there is one, is not below ``least``; one that can be asked what it checks."""
+
+    least: int
+
+    def __call__(self, _owner: object, _attribute: object, value: float | None) -> None:
+        """Check a number."""
+        if value is not None and value < self.least:
+            _refuse(f"expected {self.least} or more, got {value}")
+
+
 def at_least(least: int) -> Check:
     """Return the check that a number, if there is one, is not below ``least``."""
-
-    def check(_owner: object, _attribute: object, value: float | None) -> None:
-        if value is not None and value < least:
-            _refuse(f"expected {least} or more, got {value}")
-
-    return check
+    return AtLeast(least)
 
 
 def is_positive(_owner: object, _attribute: object, value: Any) -> None:  # noqa: ANN401 - a number or None

@@ -14,6 +14,7 @@ from aiogate.agent import Agent
 from aiogate.errors import Problem, SettingsError
 from aiogate.settings.catalogue import Catalogue
 from aiogate.settings.document import Document
+from aiogate.settings.fallback import lost_fallbacks
 from aiogate.settings.faults import dotted, unknown
 from aiogate.settings.interpolate import interpolate
 from aiogate.settings.model import (
@@ -103,8 +104,14 @@ class _Loader:
                 message = "an agent's id has up to 64 letters, digits, '_', '.', '-' and begins with no sign"
                 self._report(Problem(path, message))
             settings = self._structurer.structure(table, AgentSettings, path, self._report)
-            if settings is not None:
+            if isinstance(table, dict) and not table.keys() & {"url", "urls"}:
+                self._report(Problem(f"{path}.url", "is required, or urls where there are several endpoints"))
+            elif settings is not None and not settings.url and not settings.urls:
+                self._report(Problem(f"{path}.urls", "expected at least one URL"))
+            elif settings is not None:
                 agents[agent_id] = settings.agent(agent_id)
+        for problem in lost_fallbacks(self._table("agents")):
+            self._report(problem)
         return agents
 
     def _check_listeners(self) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from aiogate.agent import Agent, Secret, UsageRule
+from aiogate.agent import Agent, Health, Retry, Secret, UsageRule
 from aiogate.claims import Rate
 from aiogate.settings.checks import (
     are_capabilities,
@@ -24,7 +24,7 @@ from aiogate.settings.checks import (
     is_positive,
 )
 from aiogate.settings.pem import are_authorities, check_identity, is_readable
-from aiogate.settings.urls import ascii_url, is_server_name, is_upstream_url
+from aiogate.settings.urls import are_upstream_urls, ascii_url, is_server_name, is_upstream_url
 
 __all__ = [
     "Address",
@@ -99,14 +99,22 @@ class ServerSettings:
 
 @attrs.frozen(kw_only=True)
 class AdminSettings:
-    """``[admin]``: the listener for operators, on loopback only."""
+    """``[admin]``: the listener for operators, on loopback only.
+
+    Args:
+        listen: where operators and their scrapers call: ``/metrics``, ``/readyz?verbose``, ``/api/...``.
+    """
 
     listen: Address = attrs.field(default=Address("127.0.0.1", 9090), validator=is_loopback)
 
 
 @attrs.frozen(kw_only=True)
 class StateSettings:
-    """``[state]``: where counters are kept."""
+    """``[state]``: where counters are kept.
+
+    Args:
+        url: ``memory://``, which is one process's own.
+    """
 
     url: Secret = attrs.field(factory=lambda: Secret("memory://"), validator=is_memory)
 
@@ -128,7 +136,11 @@ class JournalSettings:
 
 @attrs.frozen(kw_only=True)
 class PipelineSettings:
-    """``[pipeline]``: which plugins run, in this order."""
+    """``[pipeline]``: which plugins run.
+
+    Args:
+        plugins: their names, in the order in which they run.
+    """
 
     plugins: tuple[str, ...] = ()
 
@@ -137,11 +149,17 @@ class PipelineSettings:
 class AgentSettings:
     """``[agents.<id>]``: a named upstream service, as the config writes it. See ``aiogate.Agent``.
 
-    ``required_role`` is the one role that lets a principal in; of ``required_roles``, in its place, any one does.
-    ``usage`` is a word (``"declared"``) or a table of JSON pointers (``{ input_tokens = "/meta/usage/in" }``).
+    Either ``url`` or ``urls`` is there.
+
+    Args:
+        required_role: the one role that lets a principal in; without it everybody may call.
+        required_roles: in its place: any one of these lets a principal in.
+        usage: where it says what it used: a word (``"declared"``) or a table of JSON pointers
+            (``{ input_tokens = "/meta/usage/in" }``).
     """
 
-    url: str = attrs.field(validator=is_upstream_url)
+    url: str | None = attrs.field(default=None, validator=attrs.validators.optional(is_upstream_url))
+    urls: tuple[str, ...] = attrs.field(default=(), validator=are_upstream_urls)
     description: str = ""
     required_role: str | None = attrs.field(default=None, validator=are_roles)
     required_roles: frozenset[str] | None = attrs.field(default=None, validator=are_roles)
@@ -168,6 +186,16 @@ class AgentSettings:
     weight: int = attrs.field(default=1, validator=at_least(0))
     group: str | None = None
     usage: UsageRule = _RECOGNISED
+    health: Health | None = None
+    retry: Retry | None = None
+    fallback: tuple[str, ...] = ()
+    replay_buffer: Size = attrs.field(default=Size(256 * 1024), validator=is_positive)
+
+    @urls.validator
+    def _is_for_several(self, _attribute: object, urls: tuple[str, ...]) -> None:
+        if urls and self.url is not None:
+            msg = "give url or urls, not both"
+            raise ValueError(msg)
 
     @required_roles.validator
     def _are_given_once(self, _attribute: object, roles: frozenset[str] | None) -> None:
@@ -180,7 +208,8 @@ class AgentSettings:
     @client_key.validator
     @server_name.validator
     def _is_for_tls(self, _attribute: object, value: object) -> None:
-        if value is not None and urlsplit(self.url).scheme in {"http", "unix"}:
+        urls = self.urls or (self.url or "",)
+        if value is not None and all(urlsplit(url).scheme in {"http", "unix"} for url in urls):
             msg = "is for https:// alone, and the agent's url is none"
             raise ValueError(msg)
 
@@ -202,10 +231,11 @@ class AgentSettings:
         same = {
             field.name: getattr(self, field.name)
             for field in attrs.fields(AgentSettings)
-            if field.name not in {"url", "required_role", "required_roles"}
+            if field.name not in {"url", "urls", "required_role", "required_roles"}
         }
+        urls = tuple(ascii_url(url).rstrip("/") for url in self.urls or (self.url or "",))
         roles = frozenset(self.required_roles or one_role)
-        return Agent(id=agent_id, url=ascii_url(self.url).rstrip("/"), required_roles=roles, **same)
+        return Agent(id=agent_id, url=urls[0], urls=urls if self.urls else (), required_roles=roles, **same)
 
 
 @attrs.frozen(kw_only=True)

@@ -12,19 +12,21 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Final, get_args
 
-from aiogate.agent import UsageRule
+from aiogate.agent import Seconds, UsageRule
 from aiogate.claims import Rate
 from aiogate.settings.faults import fail, refuse
 from aiogate.settings.interpolate import Interpolated
 from aiogate.settings.model import Address, Size
 from aiogate.settings.usage_rule import usage_rule
 
-__all__ = ["SCALARS", "one_of"]
+__all__ = ["SCALARS", "UNITS", "one_of"]
 
 Hook = Callable[[Any, Any], Any]
 
 _SIZE: Final = re.compile(r"(?P<number>[0-9]{1,15})\s*(?P<unit>B|KiB|MiB|GiB)")
-_UNITS: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_DURATION: Final = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,3})?)\s*(?P<unit>ms|s|m|h)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+UNITS: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _ADDRESS: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:\s]+)):(?P<port>[0-9]{1,5})")
 _LAST_PORT: Final = 65535
 
@@ -76,10 +78,19 @@ def _day(value: object, _: object) -> date:
 
 def _size(value: object, _: object) -> Size:
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    size = int(match["number"]) * _UNITS[match["unit"]] if match else value
+    size = int(match["number"]) * UNITS[match["unit"]] if match else value
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         refuse("a size such as 1048576, '64KiB', '100MiB' or '1GiB'", value)
     return Size(size)
+
+
+def _seconds(value: object, kind: object) -> Seconds:
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is not None:
+        return Seconds(float(match["number"]) * _SECONDS[match["unit"]])
+    if not isinstance(value, (int, Decimal)) or isinstance(value, bool):
+        refuse("a duration such as '5s', '500ms' or '1m'", value)
+    return Seconds(_decimal(value, kind))
 
 
 def _address(value: object, _: object) -> Address:
@@ -121,5 +132,6 @@ SCALARS: Final[dict[type, Hook]] = {
     Size: _size,
     Address: _address,
     Rate: _rate,
+    Seconds: _seconds,
     UsageRule: usage_rule,
 }

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import attrs
 
-from aiogate.agent import Secret, UsageRule
+from aiogate.agent import Seconds, Secret, UsageRule
 from aiogate.settings.model import Settings
 from aiogate.settings.structure import key_of
 from aiogate.settings.usage_rule import written
 
-__all__ = ["in_force"]
+__all__ = ["in_force", "plain"]
 
 _HIDDEN: Final = "***"
 _CREDENTIAL: Final = re.compile(
@@ -31,20 +31,22 @@ def in_force(settings: Settings) -> dict[str, Any]:
     """Return what is in force, defaults included; what is not set is left out."""
     folder = settings.path.absolute().parent
     sections = ("server", "admin", "state", "journal", "pipeline")
-    plain = {name: _plain(getattr(settings, name), folder) for name in sections}
-    plain["state"]["url"] = settings.state.url.reveal().partition("://")[0] + "://"
-    plain["agents"] = {agent_id: _agent(agent, folder) for agent_id, agent in settings.agents.items()}
-    plain["plugins"] = {name: _plain(config, folder) for name, config in settings.plugins.items() if config is not None}
-    return plain
+    shown = {name: plain(getattr(settings, name), folder) for name in sections}
+    shown["state"]["url"] = settings.state.url.reveal().partition("://")[0] + "://"
+    shown["agents"] = {agent_id: _agent(agent, folder) for agent_id, agent in settings.agents.items()}
+    shown["plugins"] = {name: plain(config, folder) for name, config in settings.plugins.items() if config is not None}
+    return shown
 
 
 def _agent(agent: object, folder: Path) -> dict[str, Any]:
-    plain: dict[str, Any] = _plain(agent, folder)
-    plain.pop("id")
-    return plain
+    shown: dict[str, Any] = plain(agent, folder)
+    shown.pop("id")
+    del shown["url" if shown["urls"] else "urls"]  # the former is the first of the latter
+    return shown
 
 
-def _plain(value: Any, folder: Path) -> Any:  # noqa: ANN401 - a fact and what a config writes for it
+def plain(value: Any, folder: Path) -> Any:  # noqa: ANN401 - a fact and what a config writes for it
+    """Return what a config would write for a fact; paths in ``folder`` are relative to it."""
     if isinstance(value, UsageRule):
         return written(value)
     if attrs.has(type(value)) and _is_section(value):
@@ -53,16 +55,16 @@ def _plain(value: Any, folder: Path) -> Any:  # noqa: ANN401 - a fact and what a
     if isinstance(value, Mapping):
         return _table(value, folder)
     if isinstance(value, (tuple, list)):
-        return [_plain(item, folder) for item in value]
+        return [plain(item, folder) for item in value]
     if isinstance(value, (set, frozenset)):
-        return sorted(_plain(item, folder) for item in value)
+        return sorted(plain(item, folder) for item in value)
     return _scalar(value, folder)
 
 
 def _table(fields: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    plain = {name: _plain(item, folder) for name, item in fields.items() if item is not None}
+    shown = {name: plain(item, folder) for name, item in fields.items() if item is not None}
     return {
-        name: _HIDDEN if isinstance(item, str) and _CREDENTIAL.fullmatch(name) else item for name, item in plain.items()
+        name: _HIDDEN if isinstance(item, str) and _CREDENTIAL.fullmatch(name) else item for name, item in shown.items()
     }
 
 
@@ -70,6 +72,8 @@ def _scalar(value: object, folder: Path) -> object:
     match value:
         case Secret():
             return _HIDDEN
+        case Seconds():
+            return float(value)
         case bool() | float() | Decimal() | date():
             return value
         case int():

@@ -9,7 +9,9 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from yarl import URL
 
-__all__ = ["ascii_url", "is_server_name", "is_upstream_url"]
+from aiogate.settings.faults import Faults, fail
+
+__all__ = ["are_upstream_urls", "ascii_url", "is_server_name", "is_upstream_url"]
 
 _URL: Final = "expected a URL such as 'http://support-agent:8001' or 'https://...'"
 _UNIX: Final = "expected a Unix socket such as 'unix:/run/agent.sock', or 'unix:/run/agent.sock:/base' with a base path"
@@ -30,6 +32,24 @@ def is_upstream_url(_owner: object, _attribute: object, value: str) -> None:
         _check_unix(value)
     elif parts.scheme not in {"http", "https"} or not parts.hostname or not _is_visible(value):
         _refuse(_URL if "@" in value else f"{_URL}, got {value!r}")
+
+
+def are_upstream_urls(owner: object, attribute: object, values: tuple[str, ...]) -> None:
+    """Check the URLs of an agent's endpoints, each for itself; no two may be the same."""
+    faults = Faults()
+    for index, value in enumerate(values):
+        with faults.at(index):
+            _check_one(owner, attribute, value)
+            if value in values[:index]:
+                fail("is there twice")
+    faults.raise_any()
+
+
+def _check_one(owner: object, attribute: object, value: str) -> None:
+    try:
+        is_upstream_url(owner, attribute, value)
+    except ValueError as error:
+        fail(str(error))
 
 
 def is_server_name(_owner: object, _attribute: object, value: str | None) -> None:

@@ -10,10 +10,10 @@ from aiogate.agent import UsageRule
 from aiogate.settings.faults import Faults, fail, refuse, refuse_kind, unknown
 from aiogate.settings.interpolate import Interpolated
 
-__all__ = ["usage_rule", "written"]
+__all__ = ["FIGURES", "WORDS", "usage_rule", "written"]
 
-_WORDS: Final = ("recognised", "declared", "estimate", "openai", "anthropic", "gemini", "ollama", "a2a")
-_FIGURES: Final = (
+WORDS: Final = ("recognised", "declared", "estimate", "openai", "anthropic", "gemini", "ollama", "a2a")
+FIGURES: Final = (
     "input_tokens",
     "output_tokens",
     "cached_input_tokens",
@@ -33,10 +33,10 @@ def usage_rule(value: object, _: object) -> UsageRule:
         return _of_pointers(value)
     if not isinstance(value, str):
         refuse_kind("a word or a table of JSON pointers", value)
-    if value not in _WORDS:
-        close = [] if isinstance(value, Interpolated) else get_close_matches(value, _WORDS, n=1)
+    if value not in WORDS:
+        close = [] if isinstance(value, Interpolated) else get_close_matches(value, WORDS, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
-        refuse(f"one of {', '.join(map(repr, _WORDS))}{hint} or a table of JSON pointers", value)
+        refuse(f"one of {', '.join(map(repr, WORDS))}{hint} or a table of JSON pointers", value)
     return _RECOGNISED if value == _RECOGNISED.kind else UsageRule(kind=str(value))
 
 
@@ -51,8 +51,8 @@ def written(rule: UsageRule) -> str | dict[str, str]:
 def _of_pointers(table: dict[str, object]) -> UsageRule:
     faults, pointers = Faults(), []
     for name, pointer in table.items():
-        if name not in {*_FIGURES, "model"}:
-            faults.add(name, unknown(name, (*_FIGURES, "model")))
+        if name not in {*FIGURES, "model"}:
+            faults.add(name, unknown(name, (*FIGURES, "model")))
             continue
         with faults.at(name):
             pointers.append((name, _steps(pointer)))

@@ -6,13 +6,14 @@ Knows nothing of exchanges or plugins; whoever needs the counters elsewhere take
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import attrs
 
-from aiogate.claims import Claim, Counted, Grant, Quota, Shortage
+from aiogate.claims import Claim, Counted, Grant, Quota, Shortage, Standing
 from aiogate.errors import StateError
 from aiogate.exchange import Clock
+from aiogate.state.period import Hold, PeriodCounter
 
 __all__ = ["MemoryState"]
 
@@ -32,17 +33,17 @@ class _Slot:
 
 
 class _Counter(Protocol):
-    """What windows and leases have in common. ``used`` is how much of the limit is taken."""
+    """What windows, leases and periods have in common. ``used`` is how much of the limit is taken."""
 
     used: int
 
     def reserve(self, claim: Claim, now: float) -> bool:
         """Add the claim to ``used``, which no longer holds what has passed; tell whether that fits."""
 
-    def record(self, claim: Claim, now: float) -> _Slot | None:
+    def record(self, claim: Claim, now: float) -> _Slot | Hold | None:
         """Write down a claim that was reserved; return what ``settle`` needs of it."""
 
-    def settle(self, claim: Claim, slot: _Slot | None, actual: int | None, now: float) -> None:
+    def settle(self, claim: Claim, slot: Any, actual: int | None, now: float) -> None:  # noqa: ANN401 - what its own ``record`` gave
         """Put the real amount in the place of the claimed one, or take a lease back."""
 
     def wait_seconds(self, excess: int, now: float) -> float:
@@ -86,8 +87,9 @@ class _Window:
     def settle(self, claim: Claim, slot: _Slot | None, actual: int | None, now: float) -> None:
         if slot is None or actual is None or slot.expiry <= now:
             return
-        slot.amount += actual - claim.amount
-        self.used += actual - claim.amount
+        more = max(0, actual) - claim.amount
+        slot.amount += more
+        self.used += more
 
     def wait_seconds(self, excess: int, now: float) -> float:
         for slot in self.log:
@@ -124,14 +126,14 @@ class _Lease:
 
 
 _Wanted = list[tuple[Claim, _Counter]]
-_Held = list[tuple[Claim, _Counter, _Slot | None]]
+_Held = list[tuple[Claim, _Counter, _Slot | Hold | None]]
 
 
 class MemoryState:
     """The counters of one event loop.
 
-    ``acquire`` and ``settle`` are coroutines for the sake of ``State`` alone: neither of them awaits, so each runs from
-    its first line to its last before the loop turns to another exchange, and that is what makes them atomic.
+    The methods are coroutines for the sake of ``State`` alone: none of them awaits, so each runs from its first line to
+    its last before the loop turns to another exchange, and that is what makes them atomic.
 
     Windows are sliding logs and exact. For a limit over 1,024 the log is kept in slots of a 1,024th of the window, each
     counted until its *last* admission has left: what it holds may count up to 0.1 % longer, never shorter.
@@ -143,6 +145,7 @@ class MemoryState:
     def __init__(self, clock: Clock) -> None:
         """Start with every counter untouched."""
         self._monotonic = clock.monotonic
+        self._wall = clock.wall
         self._counters: dict[str, _Counter] = {}
         self._ring: deque[tuple[str, _Counter]] = deque()
         self._open: dict[int, _Held] = {}
@@ -170,11 +173,39 @@ class MemoryState:
             self._sweep(now)
         return decision
 
+    async def extend(self, grant: Grant, claims: Sequence[Claim]) -> Grant | Shortage | None:
+        """Take more of periods that the grant holds; raises ``ValueError`` for a counter that it does not."""
+        held = self._open.get(grant.id)
+        if held is None:
+            return None
+        now = self._monotonic()
+        growing = [(claim, *_held_of(held, claim.counter)) for claim in claims]
+        wanted: _Wanted = [(counter.missing(claim, hold, now), counter) for claim, counter, hold in growing]
+        fits = [counter.reserve(claim, now) for claim, counter in wanted]  # all of them, to be taken back
+        if not all(fits):
+            return _shortage(wanted, now)
+        for claim, counter, hold in growing:
+            counter.grow(claim, hold, now)
+        return Grant(grant.id, tuple(_left(claim, counter, now) for claim, counter, _ in growing))
+
     async def settle(self, grant: Grant, actual: Mapping[str, int] | None = None) -> None:
-        """Give leases back and correct windows by claim name; a grant that is not open is left alone."""
+        """Give leases back and correct the rest by claim name; a grant that is not open is left alone."""
         now = self._monotonic()
         for claim, counter, slot in self._open.pop(grant.id, ()):
             counter.settle(claim, slot, actual.get(claim.name) if actual else None, now)
+
+    async def resume(self, claims: Sequence[Claim]) -> None:
+        """Begin counters of periods at the claims' amounts, where nobody has taken from them."""
+        for claim in claims:
+            if claim.counter not in self._counters:
+                counter = self._new_counter(claim)
+                counter.settle(claim, Hold(0, 0.0), claim.amount, 0.0)
+
+    async def standings(self, counters: Sequence[str]) -> Sequence[Standing]:
+        """Return how counters of periods stand."""
+        now = self._monotonic()
+        found = (self._counters.get(counter) for counter in counters)
+        return [one.standing(now) if isinstance(one, PeriodCounter) else Standing(0, 0) for one in found]
 
     async def close(self) -> None:
         """Forget everything; nothing can be acquired after it."""
@@ -188,13 +219,20 @@ class MemoryState:
         quotas = []
         for claim, counter in wanted:
             held.append((claim, counter, counter.record(claim, now)))
-            quotas.append(Quota(claim, claim.limit - counter.used, counter.wait_seconds(1, now)))
+            if claim.period is None:
+                quotas.append(Quota(claim, claim.limit - counter.used, counter.wait_seconds(1, now)))
+            else:
+                quotas.append(_left(claim, counter, now))
         grant_id = next(self._ids)
         self._open[grant_id] = held
         return Grant(grant_id, tuple(quotas))
 
     def _new_counter(self, claim: Claim) -> _Counter:
-        counter: _Counter = _Lease() if claim.kind is Counted.LEASE else _Window()
+        counter: _Counter
+        if claim.period is not None:
+            counter = PeriodCounter(self._wall, claim.period.ends)
+        else:
+            counter = _Lease() if claim.kind is Counted.LEASE else _Window()
         self._counters[claim.counter] = counter
         self._ring.append((claim.counter, counter))
         self._looks_due += _SWEPT_AT_ONCE
@@ -209,6 +247,20 @@ class MemoryState:
             else:
                 ring.append(seen)
         self._looks_due = 0
+
+
+def _held_of(held: _Held, counter_id: str) -> tuple[PeriodCounter, Hold]:
+    for claim, counter, hold in held:
+        if claim.counter == counter_id and isinstance(counter, PeriodCounter) and isinstance(hold, Hold):
+            return counter, hold
+    msg = f"the grant holds nothing of a period's counter {counter_id!r}"
+    raise ValueError(msg)
+
+
+def _left(claim: Claim, counter: _Counter, now: float) -> Quota:
+    """Return what is left of a period after a claim was granted."""
+    standing = counter.standing(now) if isinstance(counter, PeriodCounter) else ()
+    return Quota(claim, claim.limit - counter.used, counter.wait_seconds(1, now), *standing)
 
 
 def _shortage(wanted: _Wanted, now: float) -> Shortage:
@@ -239,4 +291,5 @@ def _quota(claim: Claim, counter: _Counter, latest_seconds: float, now: float) -
     """Return what is left of a counter, with a reset not later than ``latest_seconds``."""
     left = claim.limit - counter.used
     reset_seconds = counter.wait_seconds(max(1, 1 - left), now) if counter.used else 0.0
-    return Quota(claim, max(0, left), min(reset_seconds, latest_seconds))
+    standing = counter.standing(now) if isinstance(counter, PeriodCounter) else ()
+    return Quota(claim, max(0, left), min(reset_seconds, latest_seconds), *standing)

@@ -18,8 +18,8 @@ class Policy:
     """How one agent is judged.
 
     Args:
-        failures: so many in a row open the breaker ...
-        window_seconds: ... when no more than this lies between the first and the last of them.
+        failures: so many in a row open the breaker, all of them within ``window_seconds``.
+        window_seconds: the most that may lie between the first and the last of these failures.
         open_seconds: how long it stays open the first time.
         max_open_seconds: each time that it opens again without a success in between it stays open twice as long, up to
             this; a fifth of it, at most, is taken off at random, so that several gateways do not probe at once.
@@ -55,7 +55,11 @@ class AgentPolicy:
 
 @attrs.frozen(kw_only=True)
 class BreakerConfig(Policy):
-    """``[plugins.breaker]``: for all agents, and under ``agents`` for single ones."""
+    """``[plugins.breaker]``: for all agents, and under ``agents`` for single ones.
+
+    Args:
+        agents: what is different for single agents, by id.
+    """
 
     agents: Mapping[str, AgentPolicy] = attrs.field(factory=dict, hash=False)
 

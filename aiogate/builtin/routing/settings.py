@@ -68,6 +68,7 @@ class RoutingConfig(Route):
 
     Args:
         refresh_seconds: a latency that was measured longer ago is measured anew, by one exchange.
+        capabilities: what is different for single capabilities, by name.
     """
 
     refresh_seconds: float = attrs.field(default=60.0, validator=attrs.validators.gt(0.0))

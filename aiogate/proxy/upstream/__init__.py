@@ -5,8 +5,9 @@ exchange of messages, read the head out of the ``Response``, ``pour`` its body i
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from random import random as random_number
+from typing import Any
 
 import attrs
 
@@ -14,7 +15,8 @@ from aiogate.agent import Agent
 from aiogate.errors import UpstreamError
 from aiogate.proxy.upstream.connection import Connection, Home
 from aiogate.proxy.upstream.dial import Dialer
-from aiogate.proxy.upstream.endpoint import Endpoint, endpoint_for
+from aiogate.proxy.upstream.endpoint import Endpoint, endpoint_for, endpoints_for
+from aiogate.proxy.upstream.endpoints import IDEMPOTENT, Endpoints
 from aiogate.proxy.upstream.envelope import Callers, Envelope
 from aiogate.proxy.upstream.head import Head
 from aiogate.proxy.upstream.pool import Pool
@@ -24,20 +26,30 @@ from aiogate.proxy.upstream.watch import Watch
 
 __all__ = ["Contexts", "Destination", "Head", "Response", "Upstream"]
 
-_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
-
 
 @attrs.define
 class Destination:
-    """One agent and the connections to it."""
+    """One agent and the connections to it; of one with several endpoints those to the first of them.
+
+    ``endpoints`` are there for an agent whose requests take more than this: see ``Agent.is_resilient``.
+    """
 
     agent: Agent
     envelope: Envelope
     _pool: Pool
+    endpoints: Endpoints | None = None
+    _ways: tuple["Destination", ...] = ()
+
+    def at(self, place: int, agent: Agent | None = None) -> "Destination":
+        """Return the way to one of the endpoints; ``agent``: with other deadlines."""
+        way = self._ways[place] if self._ways else self
+        return way if agent is None else attrs.evolve(way, agent=agent)
 
     def close(self) -> None:
         """Close the idle connections, and those that come back from now on."""
         self._pool.close()
+        for way in self._ways:
+            way.close()
 
     async def open(
         self,
@@ -72,7 +84,7 @@ class Destination:
             except UpstreamError:
                 # the agent may have closed the idle connection while the request was on its way (RFC 9112, 9.3.1)
                 raced = connection.idle_since and connection.lost and not connection.used
-                if not raced or streams or method not in _IDEMPOTENT:
+                if not raced or streams or method not in IDEMPOTENT:
                     raise
             except BaseException:
                 response.close()
@@ -83,9 +95,13 @@ class Destination:
 
 
 class Upstream:
-    """The connections to all agents of one gateway; made on its loop."""
+    """The connections to all agents of one gateway; made on its loop.
 
-    def __init__(self) -> None:
+    ``random`` gives numbers from 0 to 1, 1 excluded, for all that is jittered.
+    """
+
+    def __init__(self, random: Callable[[], float] = random_number) -> None:
+        self.random = random
         self._loop = asyncio.get_running_loop()
         self._dialer = Dialer()
         self.watch = Watch(self._loop)
@@ -97,7 +113,7 @@ class Upstream:
     @staticmethod
     def prepare(agents: Iterable[Agent]) -> Contexts:
         """Read what TLS needs of the disk, for ``adopt``; blocks, raises ``OSError``."""
-        return Contexts.of({tls for agent in agents if (tls := endpoint_for(agent).tls) is not None})
+        return Contexts.of({one.tls for agent in agents for one in endpoints_for(agent) if one.tls is not None})
 
     def adopt(self, agents: Mapping[str, Agent], contexts: Contexts) -> None:
         """Go on with the agents of another config: one that has not changed keeps its connections.
@@ -106,13 +122,17 @@ class Upstream:
         """
         self._agents = agents
         self._dialer.adopt(contexts)
-        for agent_id, destination in tuple(self._destinations.items()):
+        before = dict(self._destinations)
+        for agent_id, destination in before.items():
             agent = agents.get(agent_id)
             if agent is not None and agent == destination.agent:
                 destination.agent = agent
             else:
                 destination.close()
                 del self._destinations[agent_id]
+        for agent in agents.values():
+            if agent.is_resilient and agent.id not in self._destinations:
+                self._destinations[agent.id] = self._destination(agent, before.get(agent.id))
 
     def to(self, agent: Agent) -> Destination:
         """Return the way to an agent."""
@@ -125,8 +145,7 @@ class Upstream:
         """Return the way to an agent that is called for the first time, or by an exchange of the config before."""
         if found is not None and found.agent == agent:
             return found
-        endpoint = endpoint_for(agent)
-        destination = Destination(agent, Envelope(agent, endpoint, self._callers), self._pool(agent, endpoint))
+        destination = self._destination(agent, found)
         if self._agents is not None and self._agents.get(agent.id) is not agent:
             destination.close()  # of the config before: nobody will call it so any more, nothing is kept
             return destination
@@ -134,6 +153,22 @@ class Upstream:
             found.close()
         self._destinations[agent.id] = destination
         return destination
+
+    def _destination(self, agent: Agent, before: Destination | None) -> Destination:
+        """Make the way to an agent; what is known ``before`` of its endpoints is known on."""
+        if not agent.is_resilient:
+            return self._way(agent, endpoint_for(agent))
+        endpoints = Endpoints.of(agent, self.random, None if before is None else before.endpoints)
+        ways = tuple(self._way(agent, place.endpoint) for place in endpoints.places)
+        return attrs.evolve(ways[0], endpoints=endpoints, ways=ways)
+
+    def _way(self, agent: Agent, endpoint: Endpoint) -> Destination:
+        return Destination(agent, Envelope(agent, endpoint, self._callers), self._pool(agent, endpoint))
+
+    def figures(self, now: float) -> dict[str, list[dict[str, Any]]]:
+        """Return what an operator wants to know of the endpoints of resilient agents, by agent id."""
+        found = {agent_id: each.endpoints for agent_id, each in self._destinations.items()}
+        return {agent_id: each.figures(now) for agent_id, each in found.items() if each is not None}
 
     def close(self) -> None:
         """Close all idle connections, and those that come back from now on."""

@@ -5,7 +5,8 @@ and never used again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import lru_cache
 from typing import Final, Protocol, cast
 
 import httptools
@@ -15,7 +16,7 @@ from aiogate.errors import UpstreamError
 from aiogate.proxy.fields import Fields
 from aiogate.proxy.upstream.head import Head
 from aiogate.proxy.upstream.response import Response
-from aiogate.proxy.upstream.watch import Watch
+from aiogate.proxy.upstream.watch import Watch, Watched
 
 __all__ = ["Connection", "Home"]
 
@@ -46,7 +47,7 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
     Args:
         loop: the loop that it lives on.
         home: gets it back.
-        watch: looks at its timeouts while it is in use.
+        watch: looks at its timeouts as long as it is open.
     """
 
     __slots__ = (
@@ -78,6 +79,7 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
         "idle_since",
         "lost",
         "used",
+        "waits_in",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, home: Home, watch: Watch) -> None:
@@ -102,6 +104,8 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
         self.used = False
         """Whether anything of the response under way has come."""
         self.lost = False
+        self.waits_in: set[Watched] | None = None
+        """For the watch."""
 
     # what the pool and the gateway call
 
@@ -125,7 +129,6 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
         self._until_close = self.used = False
         self._started_at = self._sent_at = self._read_at = self._loop.time()
         response = self._response = Response(self, self._loop.create_future())
-        self._watch.add(self)
         transport.write(request)
         return response
 
@@ -168,25 +171,38 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
         if self._transport is not None:
             self._transport.abort()
 
-    def check(self, now: float) -> None:
-        """Fail what has taken too long."""
+    def check(self, now: float) -> float:
+        """Fail what has taken too long; return when something else may have, which has perhaps not begun yet."""
         agent, response = self._agent, self._response
-        if agent is None or response is None:
-            return
-        if self._writable is not None and now - self._blocked_at >= agent.write_seconds:
-            self._fail(f"did not read the request for {agent.write_seconds:g} s", "agent_timeout")
+        if agent is None:
+            return now
+        soonest = now + _shortest(agent)
+        if response is None:
+            return soonest
+        for began, most_seconds, what in self._deadlines(agent, response):
+            if began is None or most_seconds is None:
+                continue
+            if now - began >= most_seconds:
+                self._fail(f"{what} {most_seconds:g} s", "agent_timeout")
+                break
+            soonest = min(soonest, began + most_seconds)
+        return soonest
+
+    def _deadlines(self, agent: Agent, response: Response) -> Iterator[tuple[float | None, float | None, str]]:
+        """Yield what is being waited for: since when, for how long at most, and what is said when it takes longer."""
+        if self._writable is not None:
+            yield self._blocked_at, agent.write_seconds, "did not read the request for"
         elif not response.arrived.done():
-            if self._sent_at is not None and now - self._sent_at >= agent.first_byte_seconds:
-                self._fail(f"did not answer within {agent.first_byte_seconds:g} s", "agent_timeout")
-        elif not self._paused and not self._raw and _is_over(agent.idle_seconds, now - self._read_at):
-            self._fail(f"sent nothing for {agent.idle_seconds:g} s", "agent_timeout")
-        if _is_over(agent.total_seconds, now - self._started_at):
-            self._fail(f"took more than {agent.total_seconds:g} s", "agent_timeout")
+            yield self._sent_at, agent.first_byte_seconds, "did not answer within"
+        elif not self._paused and not self._raw:
+            yield self._read_at, agent.idle_seconds, "sent nothing for"
+        yield self._started_at, agent.total_seconds, "took more than"
 
     # what the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._watch.add(self)
 
     def data_received(self, data: bytes) -> None:
         response = self._response
@@ -231,7 +247,10 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
         self._transport = None
         self.lost = True
         if self._response is not None and not self._response.complete:
-            self._fail("closed the connection without an answer", _UNREACHABLE)
+            if self._response.arrived.done():
+                self._fail("broke off its answer", "agent_broke_off")
+            else:
+                self._fail("closed the connection without an answer", _UNREACHABLE)
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)  # nothing is written any more, and often nobody waits
         if self._upload is not None:
@@ -322,7 +341,6 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
     def _release(self) -> None:
         """Give the connection back when request and response are both whole and the agent keeps it open."""
         self._response = None
-        self._watch.discard(self)
         uploading = self._upload is not None and not self._upload.done()
         if uploading or not self._keeps_alive or not self.usable:
             self.abort()
@@ -365,5 +383,8 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
         return UpstreamError(code, f"agent {self._agent.id if self._agent else ''!r} {what}")
 
 
-def _is_over(most_seconds: float | None, seconds: float) -> bool:
-    return most_seconds is not None and seconds >= most_seconds
+@lru_cache(maxsize=1024)
+def _shortest(agent: Agent) -> float:
+    """Return the soonest that anything which begins now can have taken too long."""
+    told = (agent.write_seconds, agent.first_byte_seconds, agent.idle_seconds, agent.total_seconds)
+    return min(seconds for seconds in told if seconds is not None)

@@ -78,7 +78,7 @@ class Dialer:
             else:
                 reason = f": {why(attempt.step, error)}"
             code = "agent_unreachable"
-            raise UpstreamError(code, f"agent {name!r} cannot be reached{reason}") from error
+            raise UpstreamError(code, f"agent {name!r} cannot be reached{reason}", sent=False) from error
 
     def close(self) -> None:
         """Give up the look-ups under way."""

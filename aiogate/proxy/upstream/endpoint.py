@@ -13,7 +13,7 @@ from yarl import URL
 from aiogate.agent import Agent
 from aiogate.proxy.upstream.tls import Tls
 
-__all__ = ["Endpoint", "endpoint_for", "endpoint_of"]
+__all__ = ["Endpoint", "endpoint_for", "endpoint_of", "endpoints_for"]
 
 _UNIX: Final = "unix:"
 
@@ -40,11 +40,26 @@ class Endpoint:
     socket_path: str = ""
     server_name: str = ""
 
+    @property
+    def name(self) -> str:
+        """Host and port for people and records, or the path of a Unix socket."""
+        return self.socket_path or (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
+
 
 @lru_cache(maxsize=1024)
 def endpoint_for(agent: Agent) -> Endpoint:
     """Return where an agent listens and how to verify it; an agent is hashed once, so this costs one look-up."""
-    endpoint = endpoint_of(agent.url)
+    return _verified(agent, agent.url)
+
+
+@lru_cache(maxsize=1024)
+def endpoints_for(agent: Agent) -> tuple[Endpoint, ...]:
+    """Return all the places where an agent listens."""
+    return tuple(_verified(agent, url) for url in agent.urls or (agent.url,))
+
+
+def _verified(agent: Agent, url: str) -> Endpoint:
+    endpoint = endpoint_of(url)
     if endpoint.tls is None:
         return endpoint
     tls = Tls(agent.ca_file, agent.client_certificate, agent.client_key)

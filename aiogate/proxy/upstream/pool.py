@@ -126,7 +126,7 @@ class Pool:
             code = "agent_unavailable"
             limit, seconds = self._agent.max_connections, self._agent.connect_seconds
             detail = f"agent {self._agent.id!r}: none of its {limit} connections came free within {seconds:g} s"
-            waiter.set_exception(UpstreamError(code, detail))
+            waiter.set_exception(UpstreamError(code, detail, sent=False))
 
     def _pass_on(self, given: Connection | None) -> None:
         """Give what a waiter got that has gone meanwhile to the next one."""

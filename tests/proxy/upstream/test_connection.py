@@ -1,5 +1,11 @@
-"""One connection, any bytes: the same answer however it is cut, an error and a closed connection for what is none."""
+"""One connection, any bytes: the same answer however it is cut, an error and a closed connection for what is none.
 
+``AIOGATE_FUZZ=20000 pytest tests/proxy/upstream/test_connection.py`` is the long run: so many examples of each.
+"""
+
+import gc
+import os
+import random
 from collections.abc import Iterator
 
 import attrs
@@ -12,7 +18,7 @@ from tests.proxy.upstream.naive import reading
 from tests.proxy.upstream.wires import End, SteppedLoop, ask, line, stepped
 
 SETTINGS = settings(
-    max_examples=300,
+    max_examples=int(os.environ.get("AIOGATE_FUZZ", "300")),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # each example has its own connection
 )
@@ -102,3 +108,29 @@ def test_a_damaged_answer_is_an_error_or_what_somebody_else_reads_in_it_too(
     if this.connection in this.shelf.returned:
         assert read.rest.strip(b"\r\n") == b""
         assert read.keeps_alive
+
+
+def test_what_an_agent_breaks_leaves_nothing_behind(loop: SteppedLoop) -> None:
+    """Random damage to one answer, over and over: no object more is alive than after the first hundred times."""
+    chance = random.Random(7)
+    head = b"HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n"
+    whole = head + b"5;x=y\r\nhello\r\n" * 20 + b"0\r\n\r\n"
+
+    def break_one() -> None:
+        wire = bytearray(whole)
+        for _ in range(chance.randint(1, 3)):
+            wire[chance.randrange(len(wire))] = chance.randrange(256)
+        this = line(loop)
+        ask(this, cut(bytes(wire), [chance.randrange(len(wire)) for _ in range(3)]), end="eof")
+        this.connection.abort()
+        loop.settle()
+        loop.take_complaints()
+
+    def alive(times: int) -> int:
+        for _ in range(times):
+            break_one()
+        gc.collect()
+        return len(gc.get_objects())
+
+    before = alive(100)
+    assert alive(SETTINGS.max_examples) <= before + 50

@@ -1,0 +1,223 @@
+"""The journal's totals by quarter of an hour and by day, folded from its records into SQLite, each record exactly once.
+
+For the reports, for budgets and for whoever keeps the journal; never on the event loop. The segments are the source of
+truth: the totals can be deleted and are made anew, save for records whose segments were removed after their time.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Self
+
+import attrs
+
+from aiogate.errors import JournalError
+from aiogate.journal.reader import Record, Torn, parsed
+from aiogate.journal.sealed import length, open_segment
+from aiogate.journal.segment import name_of, segments
+from aiogate.journal.tally import COUNTS, NAMES, Key, Tally
+from aiogate.journal.totals_file import connect, failure, remove
+
+__all__ = ["Totals"]
+
+_SLICE_BYTES: Final = 1024 * 1024
+_DAY_SECONDS: Final = 86400
+_MARKS: Final = ", ".join("?" * (2 + len(COUNTS)))
+_MORE: Final = ", ".join(f"{count} = {count} + excluded.{count}" for count in COUNTS)
+_ADD: Final = "INSERT INTO {} VALUES ({}) ON CONFLICT DO UPDATE SET {}"
+_MOVE: Final = (
+    "INSERT INTO segments (name, position, chain) VALUES (?, ?, ?) "
+    "ON CONFLICT DO UPDATE SET position = excluded.position, chain = excluded.chain"
+)
+
+
+def _nothing(*_facts: object) -> None:
+    """Take no note of it."""
+
+
+@attrs.define(eq=False)
+class Totals:
+    """The totals of one journal, open for one thread.
+
+    ``fold`` may run in several processes at once: offsets and sums change in one transaction.
+
+    Args:
+        directory: the journal's.
+        slice_bytes: so much is folded in one transaction.
+    """
+
+    directory: Path
+    db: sqlite3.Connection
+    slice_bytes: int = _SLICE_BYTES
+    _who: dict[Key, int] = attrs.field(factory=dict, init=False)
+
+    @classmethod
+    @contextmanager
+    def of(cls, directory: Path, slice_bytes: int = _SLICE_BYTES) -> Iterator[Self]:
+        """Open the totals of the journal in a directory; raises ``JournalError``, as all of it does."""
+        db = connect(directory)
+        try:
+            yield cls(directory, db, slice_bytes)
+        except (sqlite3.Error, OSError) as error:
+            raise failure(directory, error) from error
+        finally:
+            db.close()
+
+    @classmethod
+    @contextmanager
+    def made_anew(cls, directory: Path) -> Iterator[Self]:
+        """Open the totals with nothing in them but what the records of segments that are gone have left."""
+        try:
+            with cls.of(directory) as totals:
+                totals.forget()
+        except JournalError:
+            remove(directory)
+        with cls.of(directory) as totals:
+            yield totals
+
+    def fold(
+        self,
+        torn: Callable[[Torn], None] = _nothing,
+        progress: Callable[[int, int], None] = _nothing,
+        pause: Callable[[], None] = _nothing,
+    ) -> int:
+        """Fold what is in the journal and not in the totals yet; return how many records.
+
+        Args:
+            torn: is told of what is no record.
+            progress: is told how many bytes are done, and of how many, after each transaction.
+            pause: is called after each transaction, when nothing is locked.
+        """
+        folded = 0
+        while (behind := self._behind()) and (count := self._fold_all(behind, torn, progress, pause)) is not None:
+            folded += count
+        return folded
+
+    def _behind(self) -> list[tuple[Path, int]]:
+        """Return the segments of which not all is folded, and how much of each is not."""
+        positions = dict(self.db.execute("SELECT name, position FROM segments WHERE NOT retired"))
+        retired = {name for (name,) in self.db.execute("SELECT name FROM segments WHERE retired")}
+        rest = [(path, length(path) - positions.get(name_of(path), 0)) for path in segments(self.directory)]
+        return [(path, size) for path, size in rest if size > 0 and name_of(path) not in retired]
+
+    def _fold_all(
+        self,
+        behind: list[tuple[Path, int]],
+        torn: Callable[[Torn], None],
+        progress: Callable[[int, int], None],
+        pause: Callable[[], None],
+    ) -> int | None:
+        """Fold and return how many records; None: there was no whole line."""
+        whole, done, folded = sum(size for _, size in behind), 0, 0
+        for path, _ in behind:
+            for begin, block in self._unread(path):
+                count = self._fold_block(path, begin, block, torn)
+                done += len(block)
+                if count is None:
+                    break  # another process has been here; what is left is looked for again
+                folded += count
+                progress(min(done, whole), whole)
+                pause()
+        return folded if done else None
+
+    def _unread(self, path: Path) -> Iterator[tuple[int, bytes]]:
+        """Yield where a block of whole lines begins, and the block."""
+        begin = self._position(name_of(path))
+        if begin < 0:
+            return
+        try:
+            file = open_segment(path, begin)
+        except FileNotFoundError:
+            return
+        with file:
+            rest = b""
+            while block := file.read(self.slice_bytes):
+                lines, feed, begun = block.rpartition(b"\n")
+                if not feed:
+                    rest += block
+                    continue
+                lines, rest = rest + lines + feed, begun
+                yield begin, lines
+                begin += len(lines)
+
+    def _position(self, name: str) -> int:
+        """Return how far a segment was folded; -1: its records are archived."""
+        row = self.db.execute("SELECT position, retired FROM segments WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            return 0
+        return -1 if row[1] else int(row[0])
+
+    def _fold_block(self, path: Path, begin: int, block: bytes, torn: Callable[[Torn], None]) -> int | None:
+        tally, name, count, bad, chain = Tally(), name_of(path), 0, list[Torn](), ""
+        for offset, line, record in _records(block):
+            try:
+                if record is not None:
+                    tally.add(record)
+                    count, chain = count + 1, record.get("chain") or ""
+                    continue
+            except (ValueError, TypeError, KeyError, AttributeError):
+                pass
+            bad.append(Torn(path=path, offset=begin + offset, size=len(line)))
+        with self._writing():
+            if self._position(name) != begin:
+                return None
+            self._add("quarters", tally)
+            self._add("days", tally)
+            self.db.execute(_MOVE, (name, begin + len(block), chain))
+        for one in bad:
+            torn(one)
+        return count
+
+    def _add(self, table: str, tally: Tally) -> None:
+        size = _DAY_SECONDS if table == "days" else 1
+        rows = [(begin - begin % size, self._who_is(names), *sums) for begin, names, sums in tally.rows()]
+        self.db.executemany(_ADD.format(table, _MARKS, _MORE), rows)
+
+    def _who_is(self, names: Key) -> int:
+        """Return the number of a combination of names, given to it now if it is new."""
+        known = self._who.get(names)
+        if known is None:
+            same = " AND ".join(f"{name} = ?" for name in NAMES)
+            marks = ", ".join("?" * len(NAMES))
+            self.db.execute(f"INSERT OR IGNORE INTO who ({', '.join(NAMES)}) VALUES ({marks})", names)  # noqa: S608 - of constants
+            known = self._who[names] = self.db.execute(f"SELECT id FROM who WHERE {same}", names).fetchone()[0]  # noqa: S608 - likewise
+        return known
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            self._who.clear()  # a number that was given just now is none
+            raise
+        self.db.execute("COMMIT")
+
+    def forget(self) -> None:
+        """Go back to what the records of segments that are gone have left."""
+        with self._writing():
+            for statement in (
+                "DELETE FROM quarters",
+                "DELETE FROM days",
+                "DELETE FROM segments WHERE NOT retired",
+                "INSERT INTO quarters SELECT * FROM archive",
+            ):
+                self.db.execute(statement)
+            self._sum_days()
+
+    def _sum_days(self) -> None:
+        sums = ", ".join(f"sum({count})" for count in COUNTS)
+        self.db.execute(
+            f"INSERT INTO days SELECT bucket - bucket % {_DAY_SECONDS}, who, {sums} FROM quarters GROUP BY 1, 2"  # noqa: S608 - of constants
+        )
+
+
+def _records(block: bytes) -> Iterator[tuple[int, bytes, Record | None]]:
+    """Yield where each line begins, the line, and its record."""
+    offset = 0
+    for text in block[:-1].split(b"\n"):
+        line = text + b"\n"
+        yield offset, line, parsed(line)
+        offset += len(line)

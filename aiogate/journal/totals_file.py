@@ -1,0 +1,88 @@
+"""The file in which the totals are kept: SQLite beside the segments, made when it is missing.
+
+For ``totals.py``. Knows nothing of records.
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from aiogate.errors import JournalError
+from aiogate.journal.tally import COUNTS, NAMES
+
+__all__ = ["TOTALS_FILE", "connect", "failure", "remove"]
+
+TOTALS_FILE: Final = "totals.sqlite"
+
+_VERSION: Final = 1
+_WAIT_SECONDS: Final = 30.0
+_MODE: Final = 0o600
+_SUMS: Final = "(bucket INTEGER NOT NULL, who INTEGER NOT NULL, {}, PRIMARY KEY (bucket, who)) WITHOUT ROWID".format(
+    ", ".join(f"{count} INTEGER NOT NULL" for count in COUNTS)
+)
+_SCHEMA: Final = (
+    """CREATE TABLE segments (
+        name TEXT PRIMARY KEY, position INTEGER NOT NULL, chain TEXT NOT NULL, retired INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID""",
+    "CREATE TABLE who (id INTEGER PRIMARY KEY, {}, UNIQUE ({}))".format(
+        ", ".join(f"{name} TEXT NOT NULL" for name in NAMES), ", ".join(NAMES)
+    ),
+    f"CREATE TABLE quarters {_SUMS}",
+    f"CREATE TABLE days {_SUMS}",
+    f"CREATE TABLE archive {_SUMS}",
+)
+"""``segments``: how far each was folded. ``archive``: the quarters of records whose segments are gone."""
+
+
+def connect(directory: Path) -> sqlite3.Connection:
+    """Open the totals of a journal, for the thread that calls; raises ``JournalError``."""
+    path = directory / TOTALS_FILE
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, _MODE))
+        db = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
+    except (OSError, sqlite3.Error) as error:
+        raise failure(directory, error) from error
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        _prepare(db)
+    except (sqlite3.Error, JournalError) as error:
+        db.close()
+        raise failure(directory, error) from error
+    return db
+
+
+def remove(directory: Path) -> None:
+    """Take the totals away."""
+    for suffix in ("", "-wal", "-shm"):
+        (directory / f"{TOTALS_FILE}{suffix}").unlink(missing_ok=True)
+
+
+def failure(directory: Path, error: Exception) -> JournalError:
+    """Return what is wrong with the totals as one sentence."""
+    if isinstance(error, JournalError):
+        return error
+    return JournalError(f"totals in {directory / TOTALS_FILE}: {error}; they can be made anew: aiogate usage --rebuild")
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    if _version(db) == _VERSION:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        version = _version(db)
+        if version not in {0, _VERSION}:
+            msg = f"they are of another version of aiogate ({version}, not {_VERSION})"
+            raise sqlite3.DatabaseError(msg)
+        if version == 0:
+            for statement in _SCHEMA:
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {_VERSION}")
+    finally:
+        db.execute("COMMIT")
+
+
+def _version(db: sqlite3.Connection) -> int:
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    return version
