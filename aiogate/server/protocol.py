@@ -21,6 +21,7 @@ from aiogate.errors import Refusal, problem_body, problem_headers, refusal
 from aiogate.proxy.answer import Answer
 from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.pace import Pace
+from aiogate.proxy.upstream.watch import Watched
 from aiogate.server.farewell import Farewells, answer_of_our_own
 
 __all__ = ["TESTED", "Handle", "PublicServer"]
@@ -50,11 +51,12 @@ _TOO_LARGE: Final = refusal(
 
 
 class _Public(web_protocol.RequestHandler):
-    __slots__ = ("begun", "head_bytes")
+    __slots__ = ("begun", "head_bytes", "waits_in")
 
     begun: float | None
     """Since when a part of a head is here, in the loop's time."""
     head_bytes: int
+    waits_in: set[Watched] | None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or turn away what is more than may be open."""
@@ -83,13 +85,16 @@ class _Public(web_protocol.RequestHandler):
         if isinstance(messages[-1][0], web_protocol._ErrInfo):  # noqa: SLF001 - aiohttp 3.14 says it nowhere else
             self._body_is_broken()
 
-    def check(self, now: float) -> None:
+    def check(self, now: float) -> float:
         """Give up on a client that sends a head too slowly; the coarse timer calls it while there is a part of one."""
         pace = self._server().pace
-        if pace is None or self.begun is None or now - self.begun < pace.bounds().header_seconds:
-            return
-        detail = f"the request's head did not come within {pace.bounds().header_seconds:g} s"
-        self._turn_away(refusal("request_timeout", detail))
+        if pace is None or self.begun is None:
+            return now
+        seconds = pace.bounds().header_seconds
+        if now - self.begun >= seconds:
+            self._turn_away(refusal("request_timeout", f"the request's head did not come within {seconds:g} s"))
+            return now
+        return self.begun + seconds
 
     def log_exception(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - aiohttp's
         """Leave out what is no fault of ours: a body that broke and that aiohttp still wants to see the end of."""
@@ -285,7 +290,7 @@ class PublicServer(web.Server):
         """Return the protocol for a new connection."""
         kwargs: dict[str, Any] = self._kwargs
         protocol = self._protocol(self, loop=self._loop, **kwargs)
-        protocol.begun = None
+        protocol.begun = protocol.waits_in = None
         return protocol
 
     @property

@@ -15,6 +15,7 @@ import orjson
 import pytest
 from aiohttp import web
 
+from aiogate.proxy.upstream.watch import Watched
 from aiogate.testing import RunningGateway, fake_agent, running_gateway
 from tests.configs import anonymous
 from tests.proxy.test_fidelity import connect
@@ -149,12 +150,14 @@ class Looks:
     """Counts how often the gateway's timer has looked."""
 
     enough: asyncio.Event = attrs.field(factory=asyncio.Event)
+    waits_in: set[Watched] | None = None
     _left: int = 6
 
-    def check(self, _now: float) -> None:
+    def check(self, now: float) -> float:
         self._left -= 1
         if not self._left:
             self.enough.set()
+        return now
 
 
 async def test_a_slow_agent_does_not_make_a_client_late(tmp_path: Path) -> None:
