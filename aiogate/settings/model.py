@@ -78,6 +78,8 @@ class ServerSettings:
         max_connections: open at once; the next one gets a 503 and is closed.
         max_exchanges: under way at once; the next one is a 503.
         max_exchanges_per_principal: of one principal, anonymous callers aside; the next one is a 429.
+        stream_keepalive_seconds: for how long an event stream may be silent before the client gets a comment,
+            ``: keepalive``, so that nothing between here and there gives it up; 0: for ever. An agent may have its own.
         trusted_proxies: networks (CIDRs) whose word on the client's address counts: ``Forwarded``, ``X-Forwarded-For``.
     """
 
@@ -94,6 +96,7 @@ class ServerSettings:
     max_connections: int = attrs.field(default=10_000, validator=at_least(1))
     max_exchanges: int = attrs.field(default=10_000, validator=at_least(1))
     max_exchanges_per_principal: int = attrs.field(default=1_000, validator=at_least(1))
+    stream_keepalive_seconds: float = attrs.field(default=15.0, validator=at_least(0))
     trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=are_networks)
 
 
@@ -186,6 +189,12 @@ class AgentSettings:
     weight: int = attrs.field(default=1, validator=at_least(0))
     group: str | None = None
     usage: UsageRule = _RECOGNISED
+    keepalive_seconds: float | None = attrs.field(default=None, validator=at_least(0))
+    slow_reader_seconds: float = attrs.field(default=300.0, validator=at_least(0))
+    early_headers: bool = False
+    inject_usage: bool = False
+    on_disconnect: Literal["cancel", "drain"] = "cancel"
+    drain_seconds: float = attrs.field(default=10.0, validator=is_positive)
     health: Health | None = None
     retry: Retry | None = None
     fallback: tuple[str, ...] = ()

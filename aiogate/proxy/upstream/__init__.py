@@ -22,9 +22,9 @@ from aiogate.proxy.upstream.head import Head
 from aiogate.proxy.upstream.pool import Pool
 from aiogate.proxy.upstream.response import Response
 from aiogate.proxy.upstream.tls import Contexts
-from aiogate.proxy.upstream.watch import Watch
+from aiogate.proxy.upstream.watch import Watch, Watched
 
-__all__ = ["Contexts", "Destination", "Head", "Response", "Upstream"]
+__all__ = ["Contexts", "Destination", "Head", "Response", "Upstream", "Watch", "Watched"]
 
 
 @attrs.define
