@@ -73,8 +73,9 @@ class ServerSettings:
         grace_seconds: how long open exchanges may go on after that.
         keepalive_seconds: how long a connection may stay open between two requests.
         header_seconds: how long the head of a request may take from its first byte on; longer is 408.
-        body_seconds: how long the gateway waits for the next piece of a body; longer is 408. What it has waited for a
-            body beyond that altogether must have brought ``body_bytes_per_second``; 0: any pace will do.
+        body_seconds: how long the gateway waits for the next piece of a body; longer is 408.
+        body_bytes_per_second: what its waits for a body must have brought on an average, once they are longer than
+            ``body_seconds`` together; less is 408. 0: any pace will do.
         max_connections: open at once; the next one gets a 503 and is closed.
         max_exchanges: under way at once; the next one is a 503.
         max_exchanges_per_principal: of one principal, anonymous callers aside; the next one is a 429.
