@@ -10,6 +10,7 @@ from aiogate.exchange import Exchange, Reply
 from aiogate.proxy.body import too_large
 from aiogate.server.choose import choose
 from aiogate.server.claim import take_claims
+from aiogate.server.fallback import admit_any
 from aiogate.server.generation import Generation
 from aiogate.state import State
 
@@ -22,6 +23,8 @@ async def admit(exchange: Exchange, generation: Generation, state: State) -> Age
     ended = await pipeline.pre_request(exchange)
     if exchange.agent is None:
         return await choose(exchange, ended, generation, state)
+    if exchange.agent.fallback:
+        return await admit_any(exchange, exchange.agent, ended, generation, state)
     if ended is not None:
         return ended
     if exchange.principal is None:

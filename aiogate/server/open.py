@@ -13,9 +13,10 @@ from aiogate.proxy.client_address import client_address
 from aiogate.proxy.headers import clean_request
 from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.target import Target
+from aiogate.server.fallback import with_stand_ins
 from aiogate.server.generation import Generation
 
-__all__ = ["ANONYMOUS", "look_round", "open_exchange", "with_all"]
+__all__ = ["ANONYMOUS", "candidates", "look_round", "open_exchange", "with_all"]
 
 ANONYMOUS = Principal(id="anonymous")
 _CONTENT_LENGTH: Final = istr("Content-Length")
@@ -53,7 +54,7 @@ def open_exchange(inbound: Inbound, target: Target, generation: Generation) -> t
         address,
         headers,
         int(length) if length is not None else None if inbound.has_body else 0,
-        [named] if named is not None else with_all(target.capabilities, settings.agents),
+        candidates(named, target.capabilities, settings.agents),
         body,
         generation.number,
         clock.monotonic(),
@@ -68,6 +69,13 @@ def open_exchange(inbound: Inbound, target: Target, generation: Generation) -> t
         exchange.explains = True
         exchange.agent = None
     return body, exchange
+
+
+def candidates(named: Agent | None, capabilities: tuple[str, ...], agents: Mapping[str, Agent]) -> list[Agent]:
+    """Return the agents that may serve: the one that is named and those in its place, or all that can do it."""
+    if named is None:
+        return with_all(capabilities, agents)
+    return with_stand_ins(named, agents) if named.fallback else [named]
 
 
 def with_all(capabilities: tuple[str, ...], agents: Mapping[str, Agent]) -> list[Agent]:

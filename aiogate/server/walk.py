@@ -38,6 +38,7 @@ from aiogate.proxy.upstream import Head, Response
 from aiogate.proxy.websocket import HANDSHAKE, check_handshake, switched, tunnel, wants_websocket
 from aiogate.server.admit import admit
 from aiogate.server.claim import real_amounts
+from aiogate.server.fallback import Relief
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.quotas import quota_lines
@@ -135,7 +136,7 @@ class Walk:
             body, framing = self._handshake() if upgrade else await self._request_body()
             if destination.endpoints is not None:
                 trip = self._trip(agent, body, framing, upgrade=upgrade)
-                response, head = await trip.run(agent)
+                agent, response, head = await trip.run(agent)
             else:
                 request = destination.envelope.head(exchange, framing, self.inbound.headers.get(_HOST, ""))
                 exchange.forwarded = self.house.clock.monotonic()
@@ -171,7 +172,8 @@ class Walk:
         replay = Replay(self.body, agent.replay_buffer, self.exchange.content_length) if streams else None
         host = self.inbound.headers.get(_HOST, "")
         request = Request(whole, replay, framing, host, framing is _CHUNKED, upgrade)
-        return Trip(self.exchange, self.house.upstream, request)
+        relief = Relief(self.exchange, self.generation, self.house.state)
+        return Trip(self.exchange, self.house.upstream, request, relief)
 
     def _handshake(self) -> tuple[None, str]:
         self.answer.keep_alive = False  # what the client sends next is for the agent, or for nobody
