@@ -117,7 +117,7 @@ class Agent:
         capabilities: what it can do; ``/capabilities/{capability}/...`` asks for agents by these.
         tags: words of your own, for policies: ``agent.tags``.
         headers: put into every request to the agent, in place of what the client sent.
-        connect_seconds: until a connection is made, TLS included, or 502.
+        connect_seconds: until a connection is made, TLS included, or 504.
         first_byte_seconds: from the request's last byte to the response's head, or 504.
         idle_seconds: between two chunks of a response; None: no matter how long.
         write_seconds: for how long the agent may read nothing of a request body that is waiting for it.
@@ -137,6 +137,16 @@ class Agent:
         server_name: whom the agent's certificate has to name, in place of the URL's host; also sent as SNI. ``Host``
             stays the URL's.
         usage: where it says what it used.
+        keepalive_seconds: for how long an event stream may be silent before the client gets a comment, ``: keepalive``;
+            0: for ever, None: as the server has it.
+        slow_reader_seconds: for how long a client may read nothing of what waits for it; 0: for ever.
+        early_headers: a client that asks for an event stream gets its head at once, before the agent's; should the
+            agent fail then, the stream says so.
+        inject_usage: OpenAI-style streams are asked for their usage, which a client that has not asked for it does not
+            see.
+        on_disconnect: when the client hangs up amid the answer ``cancel`` closes the connection to the agent,
+            ``drain`` reads on for the usage, so that it is charged exactly.
+        drain_seconds: for how long it reads on.
         health: how its endpoints are probed; None: they are judged by what they answer alone.
         retry: when a request is sent again; None: where there are several endpoints as ``Retry`` has it, else never.
         fallback: ids of the agents that serve in its place, the first first, as far as the principal may use them: when
@@ -171,6 +181,12 @@ class Agent:
     weight: int = 1
     group: str | None = None
     usage: UsageRule = _RECOGNISED
+    keepalive_seconds: float | None = None
+    slow_reader_seconds: float = 300.0
+    early_headers: bool = False
+    inject_usage: bool = False
+    on_disconnect: str = "cancel"
+    drain_seconds: float = 10.0
     urls: tuple[str, ...] = ()
     health: Health | None = None
     retry: Retry | None = None

@@ -53,6 +53,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "unknown_capability": Kind(404, "Unknown capability", "not_found_error"),
     "not_found": Kind(404, "Not found", "not_found_error"),
     "method_not_allowed": Kind(405, "Method not allowed", "invalid_request_error"),
+    "slow_reader": Kind(408, "Client reads too slowly", "timeout_error"),
     "body_too_large": Kind(413, "Body too large", "request_too_large"),
     "config_invalid": Kind(422, "The config has problems", "invalid_request_error"),
     "rate_limited": Kind(429, "Rate limit reached", "rate_limit_error"),
@@ -69,6 +70,11 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "journal_unavailable": Kind(503, "Journal unavailable", "overloaded_error"),
     "shutting_down": Kind(503, "Shutting down", "overloaded_error"),
     "agent_timeout": Kind(504, "Agent silent", "timeout_error"),
+    "agent_connect_timeout": Kind(504, "Agent not connected in time", "timeout_error"),
+    "agent_write_timeout": Kind(504, "Agent did not read the request in time", "timeout_error"),
+    "agent_first_byte_timeout": Kind(504, "Agent did not answer in time", "timeout_error"),
+    "agent_idle_timeout": Kind(504, "Agent fell silent", "timeout_error"),
+    "agent_total_timeout": Kind(504, "Agent took too long", "timeout_error"),
 }
 _UNLISTED: Final = Kind(0, "Refused", "api_error")
 _RETRY_AFTER_STATUSES: Final = frozenset({429, 503})

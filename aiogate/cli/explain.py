@@ -45,7 +45,11 @@ class _Explained:
             return f"refused: {why(self.ended)}"
         if self.ended is not None:
             return "answered by the gateway itself"
-        return f"sent to {agent.id}: {self.exchange.method} {agent.url}{self.exchange.path}" if agent else "not sent"
+        if agent is None:
+            return "not sent"
+        sent = f"sent to {agent.id}: {self.exchange.method} {agent.url}{self.exchange.path}"
+        undecided = [one.rule for step in self.steps for one in step.findings if one.verdict == "unknown"]
+        return f"{sent}, unless refused by what the journal cannot tell: {', '.join(undecided)}" if undecided else sent
 
     def plain(self) -> dict[str, Any]:
         """Return it for JSON."""

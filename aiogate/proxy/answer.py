@@ -115,14 +115,18 @@ class Answer:
         self._write(head)
 
     async def send(self, answer: bytes) -> None:
-        """Write a whole answer, head and body in one."""
+        """Write a whole answer, head and body in one, and wait until the client has read enough of it."""
+        self.put(answer)
+        if self.protocol.writing_paused:
+            await self._inbound.writer.drain()
+
+    def put(self, answer: bytes) -> None:
+        """Write a whole answer."""
         transport = self.transport
         if transport is None or transport.is_closing():
             self._gone()
         self.started = True
         transport.write(answer)
-        if self.protocol.writing_paused:
-            await self._inbound.writer.drain()
 
     def write(self, chunk: bytes) -> None:
         """Write a chunk as it is, at once."""
@@ -144,6 +148,11 @@ class Answer:
         """Whether more is waiting to be sent than should be: time to ``drain``."""
         return self.protocol.writing_paused
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How much has been written that the client has not taken yet."""
+        return 0 if self.transport is None else self.transport.get_write_buffer_size()
+
     async def drain(self) -> None:
         """Wait until the client has read enough; raises ``ConnectionResetError`` when it has gone."""
         if self.transport is None or self.transport.is_closing():
@@ -151,14 +160,13 @@ class Answer:
         if self.protocol.writing_paused:
             await self._inbound.writer.drain()
 
-    async def finish(self, last: bytes = b"") -> None:
+    def finish(self, last: bytes = b"") -> None:
         """Write the last bytes: the last chunk, if there is one, and the end of the body."""
         if self.chunked:
             framed = b"%x\r\n%b\r\n" % (len(last), last) if last else b""
             self._write(framed + _LAST_CHUNK)
         elif last:
             self._write(last)
-        await self.drain()
 
     def abort(self, last: bytes = b"", patience_seconds: float = _PATIENCE_SECONDS) -> None:
         """End the connection so that the client cannot take what it has for a whole answer.

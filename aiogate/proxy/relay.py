@@ -3,6 +3,7 @@
 Nothing here parses, logs or calls a plugin between an arriving chunk and its write.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from multidict import CIMultiDict
@@ -13,7 +14,9 @@ from aiogate.hookspecs import Observer
 from aiogate.proxy.answer import Answer, has_no_body
 from aiogate.proxy.fields import Fields
 from aiogate.proxy.head import edited_fields, now
-from aiogate.proxy.upstream import Head, Response
+from aiogate.proxy.terminal_event import is_event_stream
+from aiogate.proxy.upstream import Head, Response, Watch
+from aiogate.proxy.vigil import SlowReader, kept_alive
 
 __all__ = ["Conclude", "relay"]
 
@@ -29,21 +32,29 @@ async def relay(  # noqa: PLR0913, PLR0917 - the two ends and what looks on
     own: str,
     observe: Observer | None,
     conclude: Conclude,
+    watch: Watch,
+    keepalive_seconds: float,
 ) -> None:
     """Pass the response on, whole when all of it is here already, chunk by chunk otherwise.
 
     Its head is made of the agent's own bytes unless a plugin has touched them.
 
-    ``own`` are the headers that aiogate adds. Raises ``UpstreamError`` when the agent breaks off, ``ConnectionError``
+    Args:
+        response: the agent's.
+        head: its head.
+        exchange: what both belong to.
+        answer: what goes to the client.
+        own: the headers that aiogate adds.
+        observe: what looks on.
+        conclude: is called before the last bytes leave.
+        watch: the timer of all that waits.
+        keepalive_seconds: for how long a stream of events may be silent; 0: for ever.
+
+    Raises ``UpstreamError`` when the agent breaks off, ``ConnectionError``
     when the client has gone, ``CutError`` when an observer has cut the exchange at its last bytes.
     """
-    edited = exchange.edited_headers
-    length_known = head.length is not None if edited is None else "Content-Length" in edited
-    length_known = length_known or has_no_body(exchange.method, head.status)
-    fields, dated = (head.fields, head.dated) if edited is None else _edited(edited)
-    if not dated:
-        own = f"{own}\r\nDate: {now()}"
-    first = answer.head(head.status, head.reason, fields, own, length_known=length_known)
+    first = _head(head, exchange, answer, own)
+    length_known = answer.length_known
     exchange.answered = exchange.clock.monotonic()
     if length_known and response.complete:
         body = response.take()
@@ -52,20 +63,26 @@ async def relay(  # noqa: PLR0913, PLR0917 - the two ends and what looks on
             observe(body)
             _check(exchange, body)
         await conclude()
-        await answer.send(first + body)
+        answer.put(first + body)
+        await _catch_up(exchange, answer, watch)
         return
     answer.start(first)
-    await _pour(response, exchange, answer, observe)
+    if keepalive_seconds and not length_known and is_event_stream(exchange):
+        with kept_alive(exchange, answer, keepalive_seconds, watch):
+            await _pour(response, exchange, answer, observe, watch)
+    else:
+        await _pour(response, exchange, answer, observe, watch)
     last = response.take()
     exchange.bytes_out += len(last)
     if observe is not None and last:
         observe(last)
         _check(exchange, last)
     await conclude()
-    await answer.finish(last)
+    answer.finish(last)
+    await _catch_up(exchange, answer, watch)
 
 
-async def _pour(response: Response, exchange: Exchange, answer: Answer, observe: Observer | None) -> None:
+async def _pour(response: Response, exchange: Exchange, answer: Answer, observe: Observer | None, watch: Watch) -> None:
     """Pass on everything but what comes with the end; no task wakes up for a chunk while the client keeps up."""
     transport, protocol, chunked = answer.transport, answer.protocol, answer.chunked
 
@@ -84,7 +101,31 @@ async def _pour(response: Response, exchange: Exchange, answer: Answer, observe:
 
     while not response.complete:
         await response.pour(pass_on)
+        await _catch_up(exchange, answer, watch)
+
+
+async def _catch_up(exchange: Exchange, answer: Answer, watch: Watch) -> None:
+    """Wait until the client has read enough, as long as it reads at all."""
+    agent = exchange.agent
+    if not answer.slow or agent is None or not agent.slow_reader_seconds:
         await answer.drain()
+        return
+    reader = SlowReader(exchange, answer, agent.slow_reader_seconds, asyncio.get_running_loop().time())
+    watch.add(reader)
+    try:
+        await answer.drain()
+    finally:
+        watch.discard(reader)
+
+
+def _head(head: Head, exchange: Exchange, answer: Answer, own: str) -> bytes:
+    edited = exchange.edited_headers
+    length_known = head.length is not None if edited is None else "Content-Length" in edited
+    length_known = length_known or has_no_body(exchange.method, head.status)
+    fields, dated = (head.fields, head.dated) if edited is None else _edited(edited)
+    if not dated:
+        own = f"{own}\r\nDate: {now()}"
+    return answer.head(head.status, head.reason, fields, own, length_known=length_known)
 
 
 def _check(exchange: Exchange, last: bytes) -> None:

@@ -16,6 +16,7 @@ __all__ = ["Target", "target_of"]
 
 _ABSOLUTE: Final = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 _SLASH: Final = re.compile(r"/|\\|%2f|%5c", re.IGNORECASE)
+_PARAMETERS: Final = re.compile(r"(?:;|%3b).*", re.IGNORECASE | re.DOTALL)
 _DOT: Final = re.compile(r"%2e", re.IGNORECASE)
 _AGENTS: Final = "agents"
 _CAPABILITIES: Final = "capabilities"
@@ -101,6 +102,7 @@ def _encodable(raw: str) -> bool:
 
 
 def _leaves(path: str) -> bool:
+    """Tell whether a segment goes up, for the most lenient agent: servlet containers cut off what follows a ``;``."""
     if ".." not in path and "%" not in path:
         return False
-    return any(_DOT.sub(".", segment) == ".." for segment in _SLASH.split(path))
+    return any(_DOT.sub(".", _PARAMETERS.sub("", segment)) == ".." for segment in _SLASH.split(path))

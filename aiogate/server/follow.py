@@ -72,6 +72,8 @@ async def follow(gateway: Followed, seen: Look) -> None:
     """Reload whenever the config's files have changed, until cancelled; ``seen`` is from before the first load."""
     from watchfiles import awatch  # noqa: PLC0415 - heavy, and only for those who ask for it
 
+    # it logs each change in the directory, which may be where the log is written: each line would be the next change
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
     while True:
         watching = awatch(
             *seen.folders,

@@ -1,10 +1,12 @@
 """What a principal may use, as lists of agents and of capabilities, and as suggestions of a 404.
 
-Gets an exchange whose candidates are what the plugins have left of all agents. Knows nothing of plugins.
+Gets an exchange whose candidates are what the plugins have left of all agents. Knows nothing of plugins. One entry is
+``GET /agents?id=support``: ``/agents/support`` is the agent itself, with whatever it has at its root.
 """
 
 from difflib import get_close_matches
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 import orjson
 
@@ -28,8 +30,25 @@ def listed(exchange: Exchange) -> Refusal | Reply:
     if exchange.method not in {"GET", "HEAD"}:
         detail = f"the list of {'agents' if of_agents else 'capabilities'} can only be read"
         return refusal("method_not_allowed", detail, headers=(("Allow", "GET, HEAD"),))
-    body = {"agents": [_agent(agent, exchange) for agent in exchange.candidates]} if of_agents else _able(exchange)
-    return Reply(body=orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE))
+    wanted = parse_qs(exchange.query).get("id") if of_agents and exchange.query else None
+    if wanted is not None:
+        return _one(exchange, wanted[0])
+    return _json(
+        {"agents": [_agent(agent, exchange) for agent in exchange.candidates]} if of_agents else _able(exchange)
+    )
+
+
+def _json(said: object) -> Reply:
+    return Reply(body=orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _one(exchange: Exchange, agent_id: str) -> Refusal | Reply:
+    """Return the entry of one agent; for one that the principal may not use what a call of it would say."""
+    for agent in exchange.candidates:
+        if agent.id == agent_id:
+            return _json(_agent(agent, exchange))
+    refused = next((why for agent, why in exchange.lost if agent.id == agent_id), None)
+    return refused or _unknown_agent(exchange, agent_id)
 
 
 def _agent(agent: Agent, exchange: Exchange) -> dict[str, Any]:

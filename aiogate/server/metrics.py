@@ -52,6 +52,7 @@ class _AgentNumbers:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_nanousd: int = 0
+    shadow_denials: dict[str, int] = attrs.field(factory=dict)
 
 
 class Metrics(Collector):
@@ -94,6 +95,8 @@ class Metrics(Collector):
             seconds = forwarded - started + exchange.answered - first_byte
             numbers.overhead.counts[bisect_left(_OVERHEAD_SECONDS, seconds)] += 1
             numbers.overhead.total += seconds
+        for rule in exchange.shadow_rules:
+            numbers.shadow_denials[rule] = numbers.shadow_denials.get(rule, 0) + 1
         usage = exchange.usage
         if usage.source != "unknown":
             numbers.input_tokens += usage.input_tokens or 0
@@ -133,13 +136,17 @@ class Metrics(Collector):
         )
         tokens = CounterMetricFamily("aiogate_tokens", "Tokens used.", labels=["agent", "type"])
         cost = CounterMetricFamily("aiogate_cost_usd", "Cost in US dollars.", labels=["agent"])
+        shadow = "Exchanges that a rule in the shadow would have refused."
+        shadows = CounterMetricFamily("aiogate_shadow_denials", shadow, labels=["agent", "rule"])
         for agent, numbers in self._agents.items():
+            for rule, count in numbers.shadow_denials.items():
+                shadows.add_metric([agent, rule], count)
             for (outcome, status), count in numbers.ends.items():
                 ends.add_metric([agent, outcome, str(status)], count)
             tokens.add_metric([agent, "input"], numbers.input_tokens)
             tokens.add_metric([agent, "output"], numbers.output_tokens)
             cost.add_metric([agent], numbers.cost_nanousd * _NANO)
-        yield from (ends, tokens, cost)
+        yield from (ends, tokens, cost, shadows)
 
     def _histogram(self, name: str, what: str, of: Callable[[_AgentNumbers], _Histogram]) -> Metric:
         family = HistogramMetricFamily(name, what, labels=["agent"])

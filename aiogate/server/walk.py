@@ -214,7 +214,11 @@ class Walk:
         if head.collides or exchange.edited_headers is not None:
             _make_way(exchange.response_headers, own)
         if not response.upgraded:
-            await relay(response, head, exchange, self.answer, own, self._observe, self._conclude)
+            keepalive = agent.keepalive_seconds
+            if keepalive is None:
+                keepalive = self.generation.settings.server.stream_keepalive_seconds
+            watch = self.house.upstream.watch
+            await relay(response, head, exchange, self.answer, own, self._observe, self._conclude, watch, keepalive)
             return
         self.answer.start(switched(exchange.response_headers, own))
         exchange.answered = self.house.clock.monotonic()
@@ -275,12 +279,14 @@ class Walk:
 
     async def _cut(self, agent: Agent, error: UpstreamError) -> None:
         """End an answer that the agent broke off: an ordinary refusal where nothing has left yet."""
-        why = refusal(error.code, error.detail)
-        _log.warning("exchange %s: agent %r broke off: %s", self.exchange.id, agent.id, type(error).__name__)
+        refused = self.body.refused
+        why = refusal(error.code, error.detail) if refused is None else refused.refusal
+        outcome = Outcome.UPSTREAM_FAILED if refused is None else Outcome.CUT  # it was the client's body that failed
+        _log.warning("exchange %s: agent %r broke off: %s", self.exchange.id, agent.id, why.code)
         if not self.answer.started:
-            await self._refuse(why, Outcome.UPSTREAM_FAILED)
+            await self._refuse(why, outcome)
             return
-        await self._end_early(why, Outcome.UPSTREAM_FAILED)
+        await self._end_early(why, outcome)
 
     async def _end_early(self, why: Refusal, outcome: Outcome, **patience: float) -> None:
         """End an answer whose head the client has: a terminal event in its dialect, then an aborted connection."""

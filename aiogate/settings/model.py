@@ -71,6 +71,8 @@ class ServerSettings:
         access_log: one line per exchange on stdout; ``auto`` is pretty on a terminal and JSON elsewhere.
         grace_seconds: how long open exchanges may go on after SIGTERM.
         keepalive_seconds: how long a connection may stay open between two requests.
+        stream_keepalive_seconds: for how long an event stream may be silent before the client gets a comment,
+            ``: keepalive``, so that nothing between here and there gives it up; 0: for ever. An agent may have its own.
         trusted_proxies: networks (CIDRs) whose word on the client's address counts: ``Forwarded``, ``X-Forwarded-For``.
     """
 
@@ -80,6 +82,7 @@ class ServerSettings:
     access_log: Literal["auto", "json", "pretty", "off"] = "auto"
     grace_seconds: float = attrs.field(default=30.0, validator=at_least(0))
     keepalive_seconds: float = attrs.field(default=75.0, validator=is_positive)
+    stream_keepalive_seconds: float = attrs.field(default=15.0, validator=at_least(0))
     trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=are_networks)
 
 
@@ -172,6 +175,12 @@ class AgentSettings:
     weight: int = attrs.field(default=1, validator=at_least(0))
     group: str | None = None
     usage: UsageRule = _RECOGNISED
+    keepalive_seconds: float | None = attrs.field(default=None, validator=at_least(0))
+    slow_reader_seconds: float = attrs.field(default=300.0, validator=at_least(0))
+    early_headers: bool = False
+    inject_usage: bool = False
+    on_disconnect: Literal["cancel", "drain"] = "cancel"
+    drain_seconds: float = attrs.field(default=10.0, validator=is_positive)
     health: Health | None = None
     retry: Retry | None = None
     fallback: tuple[str, ...] = ()

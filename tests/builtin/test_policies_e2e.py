@@ -78,6 +78,8 @@ async def test_a_rule_in_the_shadow_lets_the_exchange_go_on_and_is_journaled(gat
     status, _, record = await answered(running, "POST", "/agents/far/x")
     assert (status, record["outcome"], record["shadow"]) == (200, "completed", ["home"])
     assert len(agent.seen) == 1
+    async with aiohttp.ClientSession() as session, session.get(f"{running.admin_url}/metrics") as response:
+        assert 'aiogate_shadow_denials_total{agent="far",rule="home"} 1.0' in await response.text()
 
 
 async def test_the_catalogue_lists_only_what_the_rules_leave(gateway: Any) -> None:

@@ -145,6 +145,8 @@ def test_an_exchange_of_the_journal_is_explained_without_guessing_what_nobody_kn
         ("team", "unknown"),
         ("later", "would deny"),
     ]
+    shown = explain(request_id, "--config", tmp_path / "gateway.toml").output.splitlines()
+    assert shown[-1].endswith(", unless refused by what the journal cannot tell: team")
 
 
 def test_a_refusal_in_the_journal_is_shown_with_its_rule_and_its_message(tmp_path: Path) -> None:

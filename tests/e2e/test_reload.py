@@ -30,6 +30,7 @@ class Served:
     process: asyncio.subprocess.Process
     url: str
     admin: str
+    log: str = ""
     client: aiohttp.ClientSession = attrs.field(init=False)
 
     async def verbose(self) -> dict[str, Any]:
@@ -80,7 +81,8 @@ async def serving(path: Path, *options: str) -> AsyncIterator[Served]:
             rest = await log
             await process.wait()
         assert process.returncode == 0, rest.decode()
-        assert b"Traceback" not in rest, rest.decode()
+        served.log = rest.decode()
+        assert "Traceback" not in served.log, served.log
     finally:
         if process.returncode is None:
             process.kill()
@@ -147,6 +149,8 @@ async def test_a_file_that_changes_is_read_again(write: Any, tmp_path: Path) -> 
             await gateway.until(2, "one", "two")
             write(path, BASE + agents(agent.url, "three"))
             await gateway.until(3, "three")
+        # a line for every event would be an event itself where the log is in the same directory
+        assert "watchfiles" not in gateway.log
 
 
 async def test_an_included_file_that_changes_or_appears_is_read_again(tmp_path: Path) -> None:

@@ -319,3 +319,20 @@ async def test_the_lists_say_what_is_up_and_hide_what_is_forbidden_wherever_the_
         ]
         status, body, _ = await place.call("/capabilities", principal="bob", method="POST")
         assert (status, body["detail"]) == (405, "the list of capabilities can only be read")
+
+
+async def test_one_entry_of_the_list_is_asked_for_by_id_and_the_agent_keeps_its_own_root(
+    client: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    agents: dict[str, Any] = {"a": {"capabilities": ["sql"], "description": "A."}, "c": {"required_role": "analyst"}}
+    async with town(client, tmp_path, **agents) as place:
+        status, body, headers = await place.call("/agents?id=a", "bob")
+        entry = {"id": "a", "description": "A.", "capabilities": ["sql"], "path": "/agents/a", "state": "available"}
+        assert (status, body, "X-Agent-Id" in headers) == (200, entry, False)
+        status, body, _ = await place.call("/agents?id=c", "bob")
+        assert (status, body["code"]) == (403, "role_required")
+        status, body, _ = await place.call("/agents?id=aa", "bob")
+        assert (status, body["code"], body["did_you_mean"]) == (404, "unknown_agent", ["a"])
+        assert place.agents["a"].seen == []
+        for path in ("/agents/a", "/agents/a/", "/agents/a?id=a"):
+            assert await place.served(path, principal="bob") == "a"

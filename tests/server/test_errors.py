@@ -117,7 +117,7 @@ async def test_an_agent_that_stays_silent_is_a_504(client: aiohttp.ClientSession
     async with fake_agent(silent) as agent:
         async with running_gateway(anonymous(agent.url, first_byte_seconds=0.05), tmp_path) as gateway:
             async with client.get(f"{gateway.url}/agents/echo/x") as response:
-                await problem(response, 504, "agent_timeout")
+                await problem(response, 504, "agent_first_byte_timeout")
             await left.wait()
             async with client.get(f"{gateway.url}/agents/echo/x") as response:
                 assert response.status == 504

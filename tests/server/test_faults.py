@@ -42,7 +42,7 @@ class Expected:
 
 UNREACHABLE = Expected(502, "upstream_failed", "agent_unreachable")
 NO_HTTP = Expected(502, "upstream_failed", "agent_protocol_error")
-SILENT = Expected(504, "upstream_failed", "agent_timeout")
+SILENT = Expected(504, "upstream_failed", "agent_first_byte_timeout")
 CUT = Expected(outcome="upstream_failed", code="agent_broke_off", whole=False)
 GARBLED = attrs.evolve(CUT, code="agent_protocol_error")
 GIVEN_UP = Expected(outcome="client_gone", whole=False, stalls=True)
@@ -279,6 +279,7 @@ async def test_where_patience_is_bounded_a_silence_is_the_agents_failure(
             assert (seen.status, seen.whole) == (200, False)
             record = await recorded(gateway, 1)
             assert (record["status"], record["outcome"]) == (200, "upstream_failed")
+            assert record["code"] == "agent_idle_timeout"
             assert failures(gateway) == 1
             await agent.deserted()
             await client_is_served_well(gateway, agent, stream)

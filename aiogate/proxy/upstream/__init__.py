@@ -23,9 +23,9 @@ from aiogate.proxy.upstream.health import Checks, Watched
 from aiogate.proxy.upstream.pool import Pool
 from aiogate.proxy.upstream.response import Response
 from aiogate.proxy.upstream.tls import Contexts
-from aiogate.proxy.upstream.watch import Watch
+from aiogate.proxy.upstream.watch import Watch, Watched
 
-__all__ = ["Contexts", "Destination", "Head", "Response", "Upstream"]
+__all__ = ["Contexts", "Destination", "Head", "Response", "Upstream", "Watch", "Watched"]
 
 
 @attrs.define
@@ -112,7 +112,7 @@ class Upstream:
         self.random = random
         self._loop = asyncio.get_running_loop()
         self._dialer = Dialer()
-        self._watch = Watch(self._loop)
+        self.watch = Watch(self._loop)
         self._callers = Callers()
         self._checks = Checks(self._dial, random)
         self._destinations: dict[str, Destination] = {}
@@ -184,7 +184,7 @@ class Upstream:
         self._checks.adopt({})
         for destination in self._destinations.values():
             destination.close()
-        self._watch.close()
+        self.watch.close()
         self._dialer.close()
 
     async def ended(self) -> None:
@@ -199,5 +199,5 @@ class Upstream:
 
     async def _dial(self, endpoint: Endpoint, home: Home, seconds: float, name: str) -> Connection:
         return await self._dialer.connect(
-            endpoint, lambda: Connection(self._loop, home, self._watch), seconds, name=name
+            endpoint, lambda: Connection(self._loop, home, self.watch), seconds, name=name
         )

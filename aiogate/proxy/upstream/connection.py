@@ -179,24 +179,24 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
         soonest = now + _shortest(agent)
         if response is None:
             return soonest
-        for began, most_seconds, what in self._deadlines(agent, response):
+        for began, most_seconds, what, code in self._deadlines(agent, response):
             if began is None or most_seconds is None:
                 continue
             if now - began >= most_seconds:
-                self._fail(f"{what} {most_seconds:g} s", "agent_timeout")
+                self._fail(f"{what} {most_seconds:g} s", code)
                 break
             soonest = min(soonest, began + most_seconds)
         return soonest
 
-    def _deadlines(self, agent: Agent, response: Response) -> Iterator[tuple[float | None, float | None, str]]:
-        """Yield what is being waited for: since when, for how long at most, and what is said when it takes longer."""
+    def _deadlines(self, agent: Agent, response: Response) -> Iterator[tuple[float | None, float | None, str, str]]:
+        """Yield what is waited for: since when, for how long at most, what is said of more, and its code."""
         if self._writable is not None:
-            yield self._blocked_at, agent.write_seconds, "did not read the request for"
+            yield self._blocked_at, agent.write_seconds, "did not read the request for", "agent_write_timeout"
         elif not response.arrived.done():
-            yield self._sent_at, agent.first_byte_seconds, "did not answer within"
+            yield self._sent_at, agent.first_byte_seconds, "did not answer within", "agent_first_byte_timeout"
         elif not self._paused and not self._raw:
-            yield self._read_at, agent.idle_seconds, "sent nothing for"
-        yield self._started_at, agent.total_seconds, "took more than"
+            yield self._read_at, agent.idle_seconds, "sent nothing for", "agent_idle_timeout"
+        yield self._started_at, agent.total_seconds, "took more than", "agent_total_timeout"
 
     # what the loop calls
 

@@ -66,7 +66,7 @@ class Dialer:
             seconds: for all of it, from the name to the TLS handshake.
             name: the agent's id, for the sentence.
 
-        Raises ``UpstreamError`` (``agent_unreachable``).
+        Raises ``UpstreamError`` (``agent_unreachable``, ``agent_connect_timeout``).
         """
         attempt = _Attempt(endpoint, seconds)
         try:
@@ -74,10 +74,9 @@ class Dialer:
                 return await self._connect(attempt, factory)
         except OSError as error:
             if isinstance(error, TimeoutError) and error.errno is None:
-                reason = f" within {seconds:g} s: {attempt.step}"
+                code, reason = "agent_connect_timeout", f" within {seconds:g} s: {attempt.step}"
             else:
-                reason = f": {why(attempt.step, error)}"
-            code = "agent_unreachable"
+                code, reason = "agent_unreachable", f": {why(attempt.step, error)}"
             raise UpstreamError(code, f"agent {name!r} cannot be reached{reason}", sent=False) from error
 
     def close(self) -> None:

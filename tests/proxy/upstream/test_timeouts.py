@@ -74,7 +74,7 @@ def test_an_agent_that_says_nothing_is_given_up_when_its_time_for_the_first_byte
     this.after(9.75)
     assert this.error == "none yet"
     this.after(0.25)
-    assert (this.error, this.line.state) == ("agent_timeout", "closed")
+    assert (this.error, this.line.state) == ("agent_first_byte_timeout", "closed")
 
 
 @pytest.mark.parametrize("said", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: ", b"\r\n"])
@@ -85,7 +85,7 @@ def test_part_of_a_head_does_not_lengthen_the_time_for_it(loop: SteppedLoop, sai
         this.say(said)
     assert this.error == "none yet"
     this.after(1)
-    assert this.error == "agent_timeout"
+    assert this.error == "agent_first_byte_timeout"
 
 
 def test_the_first_byte_is_waited_for_from_the_end_of_the_request_on(loop: SteppedLoop) -> None:
@@ -106,7 +106,7 @@ def test_the_first_byte_is_waited_for_from_the_end_of_the_request_on(loop: Stepp
     this.after(9.75)
     assert this.error == "none yet"
     this.after(0.25)
-    assert this.error == "agent_timeout"
+    assert this.error == "agent_first_byte_timeout"
 
 
 def test_an_agent_that_stops_reading_the_request_is_given_up(loop: SteppedLoop) -> None:
@@ -115,7 +115,7 @@ def test_an_agent_that_stops_reading_the_request_is_given_up(loop: SteppedLoop) 
     this.after(6.75)
     assert this.error == "none yet"
     this.after(0.25)
-    assert (this.error, this.line.state) == ("agent_timeout", "closed")
+    assert (this.error, this.line.state) == ("agent_write_timeout", "closed")
 
 
 def test_an_agent_that_goes_on_reading_has_all_its_time_again(loop: SteppedLoop) -> None:
@@ -135,7 +135,7 @@ def test_an_agent_that_falls_silent_amid_its_answer_is_given_up(loop: SteppedLoo
         this.after(4.75)
         assert this.error == "none yet"
     this.after(0.25)
-    assert (this.error, this.line.state) == ("agent_timeout", "closed")
+    assert (this.error, this.line.state) == ("agent_idle_timeout", "closed")
     assert this.reading.result().body == b"okok"
 
 
@@ -161,7 +161,7 @@ def test_an_answer_that_goes_on_and_on_is_cut_when_its_whole_time_is_over(loop: 
         this.say(CHUNK)
     assert this.error == "none yet"
     this.after(1)
-    assert (this.error, this.line.state) == ("agent_timeout", "closed")
+    assert (this.error, this.line.state) == ("agent_total_timeout", "closed")
 
 
 def test_the_whole_time_holds_while_the_client_is_slow_too(loop: SteppedLoop) -> None:
@@ -180,7 +180,7 @@ def test_a_tunnel_may_be_silent_but_not_longer_than_the_whole_time(loop: Stepped
     this.after(99.75)
     assert this.error == "none yet"
     this.after(0.25)
-    assert this.error == "agent_timeout"
+    assert this.error == "agent_total_timeout"
 
 
 def test_without_limits_a_stream_may_last_and_be_silent(loop: SteppedLoop) -> None:
@@ -202,4 +202,4 @@ def test_each_request_on_a_connection_has_its_own_time_and_its_own_limits(loop: 
     again.after(19.75)
     assert again.error == "none yet"
     again.after(0.25)
-    assert again.error == "agent_timeout"
+    assert again.error == "agent_first_byte_timeout"

@@ -168,7 +168,7 @@ def test_a_body_that_fails_fails_the_request_and_the_connection(
         loop.settle()
     upload.body.give(Refused(refusal("body_too_large", "too long")))
     if answered:
-        assert upload.reading.result().error == "agent_unreachable"
+        assert upload.reading.result().error == "agent_broke_off"
     else:
         assert isinstance(upload.reading.exception(), Refused)
     assert upload.line.state == "closed"

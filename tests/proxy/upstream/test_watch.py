@@ -141,7 +141,7 @@ def test_a_request_that_begins_between_two_looks_times_out_in_time(loop: Stepped
     pass_seconds(loop, 9)
     assert not reading.done()
     pass_seconds(loop, 3)
-    assert reading.result().error == "agent_timeout"
+    assert reading.result().error == "agent_first_byte_timeout"
 
 
 def test_a_request_times_out_by_the_timer_alone(loop: SteppedLoop, watch: Watch) -> None:
@@ -150,4 +150,4 @@ def test_a_request_times_out_by_the_timer_alone(loop: SteppedLoop, watch: Watch)
     pass_seconds(loop, 4)
     assert not reading.done()
     pass_seconds(loop, 1)
-    assert reading.result().error == "agent_timeout"
+    assert reading.result().error == "agent_first_byte_timeout"
