@@ -19,7 +19,7 @@ from aiogate.proxy.upstream.endpoint import Endpoint, endpoint_for, endpoints_fo
 from aiogate.proxy.upstream.endpoints import IDEMPOTENT, Endpoints
 from aiogate.proxy.upstream.envelope import Callers, Envelope
 from aiogate.proxy.upstream.head import Head
-from aiogate.proxy.upstream.health import Checks, Watched
+from aiogate.proxy.upstream.health import Checks, Probed
 from aiogate.proxy.upstream.pool import Pool
 from aiogate.proxy.upstream.response import Response
 from aiogate.proxy.upstream.tls import Contexts
@@ -46,12 +46,12 @@ class Destination:
         way = self._ways[place] if self._ways else self
         return way if agent is None else attrs.evolve(way, agent=agent)
 
-    def watched(self) -> Iterator[Watched]:
+    def probed(self) -> Iterator[Probed]:
         """Yield what is to be probed, if it is."""
         health, endpoints = self.agent.health, self.endpoints
         if health is not None and endpoints is not None:
             places = zip(endpoints.places, self._ways, strict=True)
-            yield Watched(self.agent, health, tuple((place, way.envelope.probe(health.path)) for place, way in places))
+            yield Probed(self.agent, health, tuple((place, way.envelope.probe(health.path)) for place, way in places))
 
     def close(self) -> None:
         """Close the idle connections, and those that come back from now on."""
@@ -141,7 +141,7 @@ class Upstream:
         for agent in agents.values():
             if agent.is_resilient and agent.id not in self._destinations:
                 self._destinations[agent.id] = self._destination(agent, before.get(agent.id))
-        self._checks.adopt({one.agent.id: watched for one in self._destinations.values() for watched in one.watched()})
+        self._checks.adopt({one.agent.id: probed for one in self._destinations.values() for probed in one.probed()})
 
     def to(self, agent: Agent) -> Destination:
         """Return the way to an agent."""

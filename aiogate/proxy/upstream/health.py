@@ -17,7 +17,7 @@ from aiogate.proxy.upstream.connection import Connection, Home
 from aiogate.proxy.upstream.endpoint import Endpoint
 from aiogate.proxy.upstream.place import Place
 
-__all__ = ["Checks", "Watched"]
+__all__ = ["Checks", "Probed"]
 
 _log: Final = logging.getLogger(__name__)
 _JITTER: Final = 0.1
@@ -28,7 +28,7 @@ Dial = Callable[[Endpoint, Home, float, str], Awaitable[Connection]]
 
 
 @attrs.frozen(eq=False)
-class Watched:
+class Probed:
     """An agent whose endpoints are asked: each place with the request that it gets."""
 
     agent: Agent
@@ -53,17 +53,17 @@ class Checks:
     def __init__(self, dial: Dial, random: Callable[[], float]) -> None:
         self._dial = dial
         self._random = random
-        self._running: dict[str, tuple[Watched, asyncio.Task[None]]] = {}
+        self._running: dict[str, tuple[Probed, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def adopt(self, watched: dict[str, Watched]) -> None:
+    def adopt(self, probed: dict[str, Probed]) -> None:
         """Go on with these agents: one that has not changed is not asked anew, one that has gone no more."""
         for agent_id, (before, task) in tuple(self._running.items()):
-            now = watched.get(agent_id)
+            now = probed.get(agent_id)
             if now is None or now.agent != before.agent:
                 del self._running[agent_id]
                 task.cancel()
-        for agent_id, one in watched.items():
+        for agent_id, one in probed.items():
             if agent_id not in self._running:
                 task = asyncio.get_running_loop().create_task(self._look_after(one))
                 self._tasks.add(task)
@@ -80,27 +80,27 @@ class Checks:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("the endpoints of an agent are not probed any more", exc_info=error)
 
-    async def _look_after(self, watched: Watched) -> None:
+    async def _look_after(self, probed: Probed) -> None:
         while True:
-            await asyncio.gather(*(self._look(watched, place, request) for place, request in watched.places))
-            await asyncio.sleep(watched.health.interval * (1.0 - _JITTER + 2 * _JITTER * self._random()))
+            await asyncio.gather(*(self._look(probed, place, request) for place, request in probed.places))
+            await asyncio.sleep(probed.health.interval * (1.0 - _JITTER + 2 * _JITTER * self._random()))
 
-    async def _look(self, watched: Watched, place: Place, request: bytes) -> None:
+    async def _look(self, probed: Probed, place: Place, request: bytes) -> None:
         was_down = place.is_down
-        why = await self._ask(watched, place.endpoint, request)
+        why = await self._ask(probed, place.endpoint, request)
         place.probed(well=not why)
         if place.is_down != was_down:
             state = f"is down: {why}" if why else "is back"
-            _log.warning("endpoint %s of agent %r %s", place.endpoint.name, watched.agent.id, state)
+            _log.warning("endpoint %s of agent %r %s", place.endpoint.name, probed.agent.id, state)
 
-    async def _ask(self, watched: Watched, endpoint: Endpoint, request: bytes) -> str:
+    async def _ask(self, probed: Probed, endpoint: Endpoint, request: bytes) -> str:
         """Return why an endpoint is not well, or ``""``."""
-        seconds = watched.health.timeout
+        seconds = probed.health.timeout
         try:
             with Deadline(seconds):
-                connection = await self._dial(endpoint, _Nowhere(), seconds, watched.agent.id)
+                connection = await self._dial(endpoint, _Nowhere(), seconds, probed.agent.id)
                 try:
-                    head = await connection.send(watched.agent, request).arrived
+                    head = await connection.send(probed.agent, request).arrived
                 finally:
                     connection.abort()
         except TimeoutError:
