@@ -112,6 +112,7 @@ class Agent:
         description: what it does, for people who read ``GET /agents``.
         required_roles: any one of them lets a principal in; empty: everybody.
         rate_limit: requests per principal on this agent.
+        token_limit: tokens per principal on this agent, of requests and answers.
         concurrency: exchanges per principal open at once on this agent.
         cost_center: who pays for it, in the journal.
         capabilities: what it can do; ``/capabilities/{capability}/...`` asks for agents by these.
@@ -159,6 +160,7 @@ class Agent:
     description: str = ""
     required_roles: frozenset[str] = frozenset()
     rate_limit: Rate | None = None
+    token_limit: Rate | None = None
     concurrency: int | None = None
     cost_center: str | None = None
     capabilities: tuple[str, ...] = ()

@@ -215,7 +215,7 @@ def budget_refusal(quota: Quota, retry_after_seconds: float) -> Refusal:
     """
     claim, _, _, spent, held = quota
     unit, scale = ("usd", _NANO) if claim.measure is Measure.NANOUSD else (claim.measure.value, 1)
-    name = claim.name.removeprefix("budget:").removesuffix(":tokens")
+    name = claim.name.removeprefix("budget:").partition(":")[0]
     is_spent = spent + claim.amount > claim.limit
     what = "is exhausted" if is_spent else "is held by other exchanges"
     detail = (

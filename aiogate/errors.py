@@ -63,6 +63,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "plugin_failed": Kind(500, "A plugin failed", "api_error"),
     "internal_error": Kind(500, "The gateway failed", "api_error"),
     "agent_unreachable": Kind(502, "Agent unreachable", "api_error"),
+    "agent_failed": Kind(502, "Agent answered with an error", "api_error"),
     "agent_broke_off": Kind(502, "Agent broke off", "api_error"),
     "agent_protocol_error": Kind(502, "Agent broke the protocol", "api_error"),
     "agent_unavailable": Kind(503, "Agent unavailable", "overloaded_error"),

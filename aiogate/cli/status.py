@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import click
@@ -43,7 +44,7 @@ def _shown(said: dict[str, Any]) -> Iterator[str]:
         yield f"              {count} of them end on generation {number}"
     yield f"  last reload {last['time']} by {last['cause']}: {'in force' if last['successful'] else 'nothing changed'}"
     for problem in (*last["problems"], *last["needs_restart"]):
-        yield f"              {Problem(**problem)}"
+        yield indent(str(Problem(**problem)), " " * 14)
     yield f"  pipeline    {' > '.join(said['plugins']) or 'empty'}"
     yield "  agents"
     for agent in said["agents"]:

@@ -7,7 +7,7 @@ RFC 9112, sections 6 and 7.
 import asyncio
 import socket
 import struct
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Protocol
 
 from multidict import CIMultiDict
 
@@ -29,6 +29,18 @@ def has_no_body(method: str, status: int) -> bool:
     return method == "HEAD" or status in (204, 304) or status < 200  # noqa: PLR2004 - 1xx
 
 
+class Sieve(Protocol):
+    """Takes something out of a body that streams."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return what the client may have now that ``chunk`` has come."""
+        ...
+
+    def finish(self) -> bytes:
+        """Return what is left at the end."""
+        ...
+
+
 class Answer:
     """One response to one request. The framing follows from what is known when its head is made.
 
@@ -44,6 +56,7 @@ class Answer:
         "length_known",
         "opening",
         "protocol",
+        "sift",
         "started",
         "status",
         "tail",
@@ -65,6 +78,8 @@ class Answer:
         """How the agent's body begins, for those who have to know its dialect when it breaks."""
         self.tail = b""
         """The last bytes of it, which tell whether it is between two events."""
+        self.sift: Sieve | None = None
+        """What the client is not to see of the body goes through here."""
         self.frames: Frames | None = None
         """Where the agent is in its frames, of a WebSocket."""
 

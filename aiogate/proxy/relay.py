@@ -11,14 +11,14 @@ from multidict import CIMultiDict
 from aiogate.errors import CutError, UpstreamError
 from aiogate.exchange import Exchange
 from aiogate.hookspecs import Observer
-from aiogate.proxy.answer import Answer, has_no_body
+from aiogate.proxy.answer import Answer, Sieve, has_no_body
 from aiogate.proxy.fields import Fields
 from aiogate.proxy.head import edited_fields, now
 from aiogate.proxy.terminal_event import is_event_stream
 from aiogate.proxy.upstream import Head, Response, Watch
 from aiogate.proxy.vigil import SlowReader, kept_alive
 
-__all__ = ["Conclude", "relay"]
+__all__ = ["Conclude", "relay", "relay_body"]
 
 Conclude = Callable[[], Awaitable[None]]
 """Settles the exchange and appends its record; the last bytes of the answer leave after it."""
@@ -72,10 +72,38 @@ async def relay(  # noqa: PLR0913, PLR0917 - the two ends and what looks on
             await _pour(response, exchange, answer, observe, watch)
     else:
         await _pour(response, exchange, answer, observe, watch)
-    last = response.take()
+    await _end(response, exchange, answer, observe, conclude, watch)
+
+
+async def relay_body(  # noqa: PLR0913, PLR0917 - as above
+    response: Response,
+    exchange: Exchange,
+    answer: Answer,
+    observe: Observer | None,
+    conclude: Conclude,
+    watch: Watch,
+) -> None:
+    """Pass on the body of a response whose head the client has had before the agent sent it; raises as ``relay``."""
+    exchange.answered = exchange.clock.monotonic()
+    await _pour(response, exchange, answer, observe, watch)
+    await _end(response, exchange, answer, observe, conclude, watch)
+
+
+async def _end(  # noqa: PLR0913, PLR0917 - as above
+    response: Response,
+    exchange: Exchange,
+    answer: Answer,
+    observe: Observer | None,
+    conclude: Conclude,
+    watch: Watch,
+) -> None:
+    """Write the last bytes, once the record is written."""
+    last = seen = response.take()
+    if answer.sift is not None:
+        last = answer.sift.feed(seen) + answer.sift.finish()
     exchange.bytes_out += len(last)
-    if observe is not None and last:
-        observe(last)
+    if observe is not None and seen:
+        observe(seen)
         _check(exchange, last)
     await conclude()
     answer.finish(last)
@@ -85,6 +113,7 @@ async def relay(  # noqa: PLR0913, PLR0917 - the two ends and what looks on
 async def _pour(response: Response, exchange: Exchange, answer: Answer, observe: Observer | None, watch: Watch) -> None:
     """Pass on everything but what comes with the end; no task wakes up for a chunk while the client keeps up."""
     transport, protocol, chunked = answer.transport, answer.protocol, answer.chunked
+    shown = observe if answer.sift is None else None  # else it sees what the agent has said, not what is left of it
 
     def pass_on(chunk: bytes) -> None:
         if transport is None or transport.is_closing():
@@ -94,14 +123,27 @@ async def _pour(response: Response, exchange: Exchange, answer: Answer, observe:
         exchange.bytes_out += len(chunk)
         tail = chunk[-4:]
         answer.tail = tail if len(tail) == 4 and answer.opening else answer.note(chunk)  # noqa: PLR2004 - as above
-        if observe is not None:
-            observe(chunk)
+        if shown is not None:
+            shown(chunk)
         if protocol.writing_paused:
             response.hold()
 
+    sink = pass_on if answer.sift is None else _sifted(answer.sift, pass_on, observe)
     while not response.complete:
-        await response.pour(pass_on)
+        await response.pour(sink)
         await _catch_up(exchange, answer, watch)
+
+
+def _sifted(sift: Sieve, pass_on: Callable[[bytes], None], observe: Observer | None) -> Callable[[bytes], None]:
+    """Return what passes on what is left of each chunk, and shows all of it to who looks on."""
+
+    def sink(chunk: bytes) -> None:
+        if left := sift.feed(chunk):
+            pass_on(left)
+        if observe is not None:
+            observe(chunk)
+
+    return sink
 
 
 async def _catch_up(exchange: Exchange, answer: Answer, watch: Watch) -> None:

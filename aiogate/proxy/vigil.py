@@ -15,7 +15,7 @@ from aiogate.proxy.answer import Answer
 from aiogate.proxy.terminal_event import between_events
 from aiogate.proxy.upstream import Watch, Watched
 
-__all__ = ["KEEPALIVE", "SlowReader", "kept_alive"]
+__all__ = ["KEEPALIVE", "Keepalive", "SlowReader", "kept_alive"]
 
 KEEPALIVE: Final = b": keepalive\n\n"
 _LOOKS: Final = 4

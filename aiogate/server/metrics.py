@@ -64,6 +64,7 @@ class Metrics(Collector):
         self._reloaded = True
         self._reloaded_at = 0.0
         self._open_exchanges: Callable[[], int] = int
+        self._more: tuple[Metric, ...] = ()
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -103,8 +104,9 @@ class Metrics(Collector):
             numbers.output_tokens += usage.output_tokens or 0
         numbers.cost_nanousd += exchange.cost_nanousd or 0
 
-    def exposition(self) -> tuple[bytes, str]:
-        """Return the metrics as text and its content type."""
+    def exposition(self, more: tuple[Metric, ...] = ()) -> tuple[bytes, str]:
+        """Return the metrics as text and its content type, with what others know at this moment."""
+        self._more = more
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
     def collect(self) -> Iterator[Metric]:
@@ -119,6 +121,7 @@ class Metrics(Collector):
         yield GaugeMetricFamily("aiogate_config_last_reload_success_timestamp_seconds", when, self._reloaded_at)
         yield GaugeMetricFamily("aiogate_open_exchanges", "Exchanges under way.", self._open_exchanges())
         yield from self._counters()
+        yield from self._more
         yield self._histogram(
             "aiogate_exchange_duration_seconds",
             "From the request's head to the response's end.",

@@ -11,20 +11,21 @@ import attrs
 from aiogate.errors import Problem
 from aiogate.settings.model import Settings
 
-__all__ = ["keep_what_stands"]
+__all__ = ["KEPT", "keep_what_stands"]
 
-_KEPT: Final[dict[str, tuple[str, ...]]] = {
+KEPT: Final[dict[str, tuple[str, ...]]] = {
     "server": ("listen", "access_log", "keepalive_seconds"),
     "admin": ("listen",),
     "state": ("url",),
     "journal": ("dir", "fsync", "segment_bytes"),
 }
+"""Section, and those of its keys that are read once."""
 
 
 def keep_what_stands(running: Settings, loaded: Settings) -> tuple[Settings, tuple[Problem, ...]]:
     """Return ``loaded`` with what cannot change put back to what is so, and each thing that was put back."""
     kept, sections = list[Problem](), dict[str, Any]()
-    for name, keys in _KEPT.items():
+    for name, keys in KEPT.items():
         old, new = getattr(running, name), getattr(loaded, name)
         changed = [key for key in keys if getattr(old, key) != getattr(new, key)]
         kept += [Problem(f"{name}.{key}", _sentence(getattr(old, key), getattr(new, key))) for key in changed]

@@ -65,14 +65,14 @@ class Trip:
         exchange: its ``attempts`` are written down.
         upstream: the way to all agents.
         request: what is sent.
-        relief: finds who serves in the place of an agent that has failed.
+        relief: finds who serves in the place of an agent that has failed; None: nobody.
         sleep: waits for so many seconds.
     """
 
     exchange: Exchange
     upstream: Upstream
     request: Request
-    relief: Relief
+    relief: Relief | None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _place: Place | None = None
     _began: float = 0.0
@@ -83,7 +83,7 @@ class Trip:
             endpoints = self._endpoints(agent)
             ended = await self._call(endpoints)
             try:
-                another = await self.relief.of(agent) if self._mends(endpoints, ended) else None
+                another = await self._relieved(endpoints, ended)
             except BaseException:
                 self._discard(ended)
                 raise
@@ -93,6 +93,12 @@ class Trip:
                 return agent, *ended
             self._discard(ended)
             agent = another
+
+    async def _relieved(self, endpoints: Endpoints, ended: Ended) -> Agent | None:
+        """Return who serves in the place of an agent, if it has failed and anybody may."""
+        if self.relief is None or not self._mends(endpoints, ended):
+            return None
+        return await self.relief.of(endpoints.agent)
 
     def _endpoints(self, agent: Agent) -> Endpoints:
         return self.upstream.to(agent).endpoints or Endpoints.of(agent, self.upstream.random)

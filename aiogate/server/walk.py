@@ -6,7 +6,6 @@ of the answer leave.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from typing import Final
 
 import attrs
@@ -31,16 +30,19 @@ from aiogate.journal.record import encode
 from aiogate.proxy.answer import Answer
 from aiogate.proxy.body import ClientBody
 from aiogate.proxy.inbound import Inbound
-from aiogate.proxy.relay import relay
+from aiogate.proxy.relay import relay, relay_body
 from aiogate.proxy.replay import Replay
-from aiogate.proxy.terminal_event import last_words
+from aiogate.proxy.terminal_event import is_event_stream, last_words
 from aiogate.proxy.upstream import Head, Response
+from aiogate.proxy.vigil import Keepalive
 from aiogate.proxy.websocket import HANDSHAKE, check_handshake, switched, tunnel, wants_websocket
 from aiogate.server.admit import admit
 from aiogate.server.claim import real_amounts
+from aiogate.server.early import begin, broken_promise, wants_events
 from aiogate.server.fallback import Relief
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
+from aiogate.server.outgoing import CHUNKED, Body, injected, request_body
 from aiogate.server.quotas import quota_lines
 from aiogate.server.trip import Request, Trip
 
@@ -49,12 +51,8 @@ __all__ = ["Walk"]
 _log: Final = logging.getLogger(__name__)
 _UPGRADE: Final = istr("Upgrade")
 _HOST: Final = istr("Host")
-_CHUNKED: Final = "\r\nTransfer-Encoding: chunked"
-_WITH_LENGTH: Final = frozenset({"POST", "PUT", "PATCH"})
 _CUT_SECONDS: Final = 0.5
 """How long a client that does not read may keep the connection of an exchange that was cut."""
-_WHOLE_BODY: Final = 65536
-"""A request body up to this length is read before the agent is bothered, and goes to it in one piece."""
 
 
 @attrs.define(eq=False)
@@ -71,6 +69,7 @@ class Walk:
     """What is wrong with the request itself, found before the walk began."""
     _observe: Observer | None = None
     _interrupted: bool = False
+    _keepalive: Keepalive | None = None
 
     async def run(self) -> Answer:
         """Serve the exchange and return its answer, written; only a cancellation comes out of it."""
@@ -133,7 +132,7 @@ class Walk:
         upgrade = _UPGRADE in self.inbound.headers and wants_websocket(self.inbound)
         trip: Trip | None = None
         try:
-            body, framing = self._handshake() if upgrade else await self._request_body()
+            body, framing = self._handshake() if upgrade else await self._body(agent)
             if destination.endpoints is not None:
                 trip = self._trip(agent, body, framing, upgrade=upgrade)
                 agent, response, head = await trip.run(agent)
@@ -141,7 +140,7 @@ class Walk:
                 request = destination.envelope.head(exchange, framing, self.inbound.headers.get(_HOST, ""))
                 exchange.forwarded = self.house.clock.monotonic()
                 response, head = await destination.open(
-                    exchange.method, request, body, chunked=framing is _CHUNKED, upgrade=upgrade
+                    exchange.method, request, body, chunked=framing is CHUNKED, upgrade=upgrade
                 )
         except Refused as refused:
             await self._refuse(refused.refusal)
@@ -165,38 +164,42 @@ class Walk:
             if trip is not None:
                 trip.end()
 
-    def _trip(self, agent: Agent, body: bytes | AsyncIterator[bytes] | None, framing: str, *, upgrade: bool) -> Trip:
+    async def _body(self, agent: Agent) -> tuple[Body, str]:
+        body, framing = await request_body(self.exchange, self.body, agent)
+        if agent.inject_usage and isinstance(body, bytes):
+            body, framing = injected(self.exchange, self.answer, body, framing)
+        if agent.early_headers and wants_events(self.exchange, body):
+            self._begin(agent)
+        return body, framing
+
+    def _begin(self, agent: Agent) -> None:
+        """Send the client a head before the agent has sent one, and keep the stream alive from now on."""
+        exchange, watch = self.exchange, self.house.upstream.watch
+        begin(exchange, self.answer, f"{self._own_headers()}\r\nX-Agent-Id: {agent.id}")
+        if seconds := self._keepalive_seconds(agent):
+            self._keepalive = Keepalive(exchange, self.answer, seconds, asyncio.get_running_loop().time())
+            watch.add(self._keepalive)
+
+    def _keepalive_seconds(self, agent: Agent) -> float:
+        if agent.keepalive_seconds is not None:
+            return agent.keepalive_seconds
+        return self.generation.settings.server.stream_keepalive_seconds
+
+    def _trip(self, agent: Agent, body: Body, framing: str, *, upgrade: bool) -> Trip:
         """Return the attempts that the request may take."""
         whole = body if body is None or isinstance(body, bytes) else None
         streams = whole is not body
         replay = Replay(self.body, agent.replay_buffer, self.exchange.content_length) if streams else None
         host = self.inbound.headers.get(_HOST, "")
-        request = Request(whole, replay, framing, host, framing is _CHUNKED, upgrade)
-        relief = Relief(self.exchange, self.generation, self.house.state)
+        request = Request(whole, replay, framing, host, framing is CHUNKED, upgrade)
+        # a client that has its head already was told in it who serves
+        relief = None if self.answer.started else Relief(self.exchange, self.generation, self.house.state)
         return Trip(self.exchange, self.house.upstream, request, relief)
 
     def _handshake(self) -> tuple[None, str]:
         self.answer.keep_alive = False  # what the client sends next is for the agent, or for nobody
         check_handshake(self.inbound)
         return None, HANDSHAKE
-
-    async def _request_body(self) -> tuple[bytes | AsyncIterator[bytes] | None, str]:
-        """Return what goes to the agent and the header that frames it (RFC 9112 section 6).
-
-        Bytes where there are few of them or a plugin has them, a stream otherwise.
-        """
-        exchange = self.exchange
-        length = exchange.content_length
-        body = exchange.body
-        if body is None:
-            if length == 0:
-                return None, "\r\nContent-Length: 0" if exchange.method in _WITH_LENGTH else ""
-            if length is None:
-                return self.body.stream(), _CHUNKED
-            if length > _WHOLE_BODY:
-                return self.body.stream(), f"\r\nContent-Length: {length}"
-            body = await self.body.read(length)
-        return body, f"\r\nContent-Length: {len(body)}"
 
     async def _relay(self, agent: Agent, response: Response, head: Head) -> None:
         exchange = self.exchange
@@ -213,16 +216,31 @@ class Walk:
             own += "\r\nX-Accel-Buffering: no"
         if head.collides or exchange.edited_headers is not None:
             _make_way(exchange.response_headers, own)
+        if self.answer.sift is not None:
+            self._sift(head)
+        if self.answer.started:
+            broken = broken_promise(exchange, agent, head)
+            if broken is None:
+                watch = self.house.upstream.watch
+                await relay_body(response, exchange, self.answer, self._observe, self._conclude, watch)
+            else:
+                await self._end_early(*broken)
+            return
         if not response.upgraded:
-            keepalive = agent.keepalive_seconds
-            if keepalive is None:
-                keepalive = self.generation.settings.server.stream_keepalive_seconds
+            keepalive = self._keepalive_seconds(agent)
             watch = self.house.upstream.watch
             await relay(response, head, exchange, self.answer, own, self._observe, self._conclude, watch, keepalive)
             return
         self.answer.start(switched(exchange.response_headers, own))
         exchange.answered = self.house.clock.monotonic()
         await tunnel(self.inbound, response, exchange, self.answer, self._conclude)
+
+    def _sift(self, head: Head) -> None:
+        """Leave the answer as it is unless it is the stream that was asked for its usage."""
+        if not is_event_stream(self.exchange):
+            self.answer.sift = None
+        elif head.length is not None:
+            del self.exchange.response_headers["Content-Length"]
 
     def _own_headers(self) -> str:
         """Return the header lines that every answer of our own has, with CRLF between them."""
@@ -236,6 +254,9 @@ class Walk:
 
     async def _refuse(self, refused: Refusal, outcome: Outcome = Outcome.REFUSED) -> None:
         exchange = self.exchange
+        if self.answer.started:
+            await self._end_early(refused, outcome)
+            return
         exchange.refusal = refused
         exchange.status = refused.status
         if not self.inbound.content.is_eof():
@@ -263,6 +284,8 @@ class Walk:
             return
         exchange.outcome = outcome
         exchange.interrupt = None
+        if self._keepalive is not None:
+            house.upstream.watch.discard(self._keepalive)
         exchange.bytes_in += self.body.received
         if self._observe is not None:
             self._observe(b"")

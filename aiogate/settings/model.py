@@ -153,6 +153,7 @@ class AgentSettings:
     required_role: str | None = attrs.field(default=None, validator=are_roles)
     required_roles: frozenset[str] | None = attrs.field(default=None, validator=are_roles)
     rate_limit: Rate | None = None
+    token_limit: Rate | None = None
     concurrency: int | None = attrs.field(default=None, validator=at_least(1))
     cost_center: str | None = None
     capabilities: tuple[str, ...] = attrs.field(default=(), validator=are_capabilities)

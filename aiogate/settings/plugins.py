@@ -57,12 +57,15 @@ class PluginSections:
 
         A ``Config`` that names agents may have a method ``check_agents(agents)``: it yields where in its own table
         something is wrong (``rule[2].agents``), and what. ``agents`` are None when they are not in order themselves.
+        One that needs what another plugin does may have ``check_enforced(enforced)``, which gets what all of them do.
         """
         configs = {name: self._config(name, facts) for name, facts in self._facts.items()}
         for name, config in configs.items():
-            check = getattr(config, "check_agents", None)
-            for place, message in check(agents) if check is not None and agents is not None else ():
-                self._report(Problem(f"{dotted(('plugins', name))}.{place}", message))
+            checks = (("check_agents", agents), ("check_enforced", self.enforced))
+            for method, facts in checks:
+                check = getattr(config, method, None)
+                for place, message in check(facts) if check is not None and facts is not None else ():
+                    self._report(Problem(f"{dotted(('plugins', name))}.{place}", message))
         return configs
 
     def _look_up(self, name: str, path: str, catalogue: Catalogue) -> None:
@@ -79,7 +82,11 @@ class PluginSections:
         for name in self._tables:
             if name not in self._named:
                 close = get_close_matches(name, self._named, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else "add it there or take the section out"
+                hint = "add it there or take the section out"
+                if close and close[0] in self._facts:
+                    hint = f"did you mean {close[0]!r}?"
+                elif close:
+                    hint = f"is {close[0]!r} there meant to be it?"
                 message = f"is not in pipeline.plugins, so it would be off; {hint}"
                 self._report(Problem(dotted(("plugins", name)), message))
 

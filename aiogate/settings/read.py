@@ -14,6 +14,7 @@ from aiogate.errors import Problem, SettingsError
 __all__ = ["read_tables", "read_text"]
 
 _POSITION: Final = re.compile(r" \(at line (?P<line>[0-9]+), column (?P<column>[0-9]+)\)$")
+_SAID: Final = {"Illegal character '\\n'": "a text has no closing quote on its line"}
 
 
 def read_text(path: Path) -> str:
@@ -36,7 +37,8 @@ def read_tables(path: Path, text: str) -> dict[str, Any]:
         position = _POSITION.search(message)
         line = int(position["line"]) if position else None
         place = f", column {position['column']}" if position else ""
-        problem = Problem("", f"not valid TOML: {_POSITION.sub('', message)}{place}", line)
+        what = _POSITION.sub("", message)
+        problem = Problem("", f"not valid TOML: {_SAID.get(what, what)}{place}", line)
     except RecursionError:
         problem = Problem("", "not valid TOML: nested too deeply")
     except ValueError:  # Python's own limit on the digits of an int

@@ -1,10 +1,10 @@
 """Asks an OpenAI-style agent for the usage of a stream, and hides the answer to it from a client that did not ask.
 
-For whoever stands between client and agent: ``asking`` changes the request's body, a ``UsageEventFilter`` the bytes of
-the response. Nothing here is in force yet, since nothing may stand between an arriving chunk and its write; what the
-filter would hold back its docstring says. Knows nothing of HTTP.
+For agents with ``inject_usage``: ``asking`` changes the request's body, a ``UsageEventFilter`` the bytes of the
+response, of these exchanges alone. Knows nothing of HTTP.
 """
 
+import re
 from typing import Any, Final
 
 import orjson
@@ -12,8 +12,11 @@ import orjson
 __all__ = ["UsageEventFilter", "asking"]
 
 _MARKER: Final = b'"usage"'
+_NO_CHOICES: Final = re.compile(rb'"choices"\s*:\s*\[\s*\]').search
+_A_CHOICE: Final = re.compile(rb'"choices"\s*:\s*\[\s*[^\]\s]').search
+_BEGINNING: Final = re.compile(rb"data:[ \t]*\{")
 _MAX_HELD_BYTES: Final = 64 * 1024
-_EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_EVENT_ENDS: Final = (b"\n\n", b"\n\r\n", b"\r\r")
 _LONGEST_END: Final = 3  # bytes of one that may have come when the last is missing
 _ASKED: Final = b'"stream_options":{"include_usage":true}'
 
@@ -46,40 +49,65 @@ def asking(body: bytes) -> bytes | None:
 class UsageEventFilter:
     """Takes the one event out of a stream that ``asking`` has brought into it: no choices, and a usage.
 
-    What belongs to an event whose end has not come yet is held back, up to 64 KiB; a client can do nothing with it
-    before its end anyway. Everything else goes on in the same call, unchanged and in order. Events of more bytes go on
-    as they come. The stream must not be compressed.
+    Held back are the bytes of an event that may still be that one, as long as its end and its choices have not come, up
+    to 64 KiB; a client can do nothing with them before its end anyway. Everything else goes on in the same call,
+    unchanged and in order: the rest of an event as soon as it begins with a choice. The stream must not be compressed.
     """
 
-    __slots__ = ("_held", "_is_long")
+    __slots__ = ("_held", "_passes", "_tail")
 
     def __init__(self) -> None:
         self._held = b""
-        self._is_long = False
+        self._passes = False
+        """Whether the beginning of the event that is under way has gone on already."""
+        self._tail = b""
+        """How that ended."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Return what the client may have now that ``chunk`` has come."""
-        start = max(0, len(self._held) - _LONGEST_END)
         waiting, passed = self._held + chunk, list[bytes]()
-        while end := _first_end(waiting, start):
-            if self._is_long or not _is_usage_event(waiting[:end]):
+        start = max(0, len(self._held) - _LONGEST_END)
+        self._held = b""
+        while waiting:
+            if self._passes:
+                end = max(0, _first_end(self._tail + waiting, 0) - len(self._tail))
+            else:
+                end = _first_end(waiting, start)
+            if not end:
+                passed.append(self._begun(waiting))
+                break
+            if self._passes or not _is_usage_event(waiting[:end]):
                 passed.append(waiting[:end])
-            waiting, start, self._is_long = waiting[end:], 0, False
-        if self._is_long or len(waiting) > _MAX_HELD_BYTES:
-            self._is_long = True
-            passed.append(waiting[:-_LONGEST_END])  # an end may have come in part
-            waiting = waiting[-_LONGEST_END:]
-        self._held = waiting
+            waiting, start = waiting[end:], 0
+            self._passes, self._tail = False, b""
         return b"".join(passed)
 
     def finish(self) -> bytes:
         """Return what is left when the stream has ended."""
         held, self._held = self._held, b""
-        return b"" if not self._is_long and _is_usage_event(held) else held
+        return b"" if _is_usage_event(held) else held
+
+    def _begun(self, event: bytes) -> bytes:
+        """Return what may go on of an event whose end has not come."""
+        if not self._passes and _may_be_usage_event(event):
+            self._held = event
+            return b""
+        self._passes = True
+        self._tail = (self._tail + event)[-_LONGEST_END:]
+        return event
+
+
+def _may_be_usage_event(begun: bytes) -> bool:
+    """Tell whether an event that begins so may have no choices."""
+    if len(begun) > _MAX_HELD_BYTES:
+        return False
+    if _BEGINNING.match(begun) is None:
+        return b"data:".startswith(begun[:5]) and not begun[5:].strip(b" \t")
+    return _A_CHOICE(begun) is None
 
 
 def _is_usage_event(event: bytes) -> bool:
-    if _MARKER not in event:
+    if _MARKER not in event or _NO_CHOICES(event) is None:
         return False
     data = b"\n".join(line[5:] for line in event.splitlines() if line.startswith(b"data:"))
     try:

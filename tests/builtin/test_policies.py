@@ -391,7 +391,20 @@ def mistakes() -> Iterator[tuple[str, str, str]]:
     yield 'agent.idd == "x"', "there is no 'agent.idd'; did you mean 'agent.id'?", "agent.idd"
     yield 'zzz == "x"', "there is no 'zzz'; there are: agent, ", "zzz"
     yield "body.x == 1", "'body' is only there where the rule says needs_body = true", "body.x"
-    yield 'now.weekday == "monday"', "'==' does not go with (int, string)", "=="
+    yield 'now.weekday == "monday"', "'==' does not go with (int, string); a number has no quotes", "=="
+    yield 'principal.roles == "x"', '(list(string), string); a list is asked "x" in principal.roles', "=="
+    yield 'principal.roles.contains("x")', '; a list is asked "x" in principal.roles', "contains"
+    yield 'client.ip in "x"', "'in' does not go with (string, string); behind 'in' stands a list", "in"
+    yield 'now.time > "10:00"', "'>' does not go with (timestamp, string); ask time_between", ">"
+    yield "!principal.roles", "; it goes with what is true or false; an empty list is size(...) == 0", "!"
+    yield 'ip_in(client.ip, "10.0.0.0/8")', "'ip_in' does not go with (string, string); it takes (string, list", "ip_in"
+    yield "glob(request.path)", "'glob' takes (string, string)", "glob"
+    yield 'agent.id = "x"', "two values are compared by ==", "="
+    yield "agent.id == 'x", "this text has no closing quote", "'"
+    yield 'agent.id == "x" and true', "'and' is written &&", "and"
+    yield "principal.id == 'x' || True", "it is written true", "True"
+    yield 'not (agent.id == "x")', "'not' is written !", "not"
+    yield "has(principal.atributes.x)", "did you mean 'principal.attributes'?", "principal.atributes.x"
     yield "principal.roles &&", "mismatched input the end", ""
     yield 'ip_in(client.ip, ["10.0.0.1/8"])', "10.0.0.1/8 has host bits set", '"10.0.0.1/8"'
     yield 'time_between(now.time, "8:00", "24:01")', "expected a time from '00:00' to '24:00', got '8:00'", '"8:00"'
@@ -415,6 +428,13 @@ def test_the_caret_stands_below_the_right_line() -> None:
 def test_a_condition_is_true_or_false(deny: str) -> None:
     [problem] = problems_of({"name": "r", "deny": deny})
     assert "expected a condition that is true or false; this one is of type " in problem
+    assert problem.endswith(f"\n{above(deny, deny)}")
+
+
+@pytest.mark.parametrize("deny", ["", "\n  "])
+def test_an_empty_condition_is_told(deny: str) -> None:
+    [problem] = problems_of({"name": "r", "deny": deny})
+    assert problem.endswith("expected a condition, such as '\"contractor\" in principal.roles'; this one is empty")
 
 
 @pytest.mark.parametrize(

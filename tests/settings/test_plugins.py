@@ -46,6 +46,12 @@ def test_a_section_whose_plugin_would_be_off_is_a_problem(problems: Refuse) -> N
     ]
 
 
+def test_a_section_is_told_apart_from_the_misspelled_name_of_its_plugin(problems: Refuse) -> None:
+    assert problems(with_plugins("neddy") + "[plugins.needy]\n")[-1] == (
+        "plugins.needy: is not in pipeline.plugins, so it would be off; is 'neddy' there meant to be it? (line 6)"
+    )
+
+
 def test_problems_of_a_plugins_settings_have_their_place(problems: Refuse) -> None:
     keys = '[[plugins.keys.keys]]\nid = "a"\nsecret = "s"\n[[plugins.keys.keys]]\nid = 3\nsecret = 12345\nusd = -1\n'
     assert problems(IN_ORDER + keys) == [

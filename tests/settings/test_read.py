@@ -36,12 +36,13 @@ def test_a_byte_order_mark_is_no_mistake(path: Path) -> None:
     [
         (b"a = 1\nb = = 2\n", Problem("", "not valid TOML: Invalid value, column 5", 2)),
         (b"a = 1\na = 2\n", Problem("", "not valid TOML: Cannot overwrite a value, column 6", 2)),
+        (b'a = "x\n', Problem("", "not valid TOML: a text has no closing quote on its line, column 7", 1)),
         (b"a = [\n", Problem("", "not valid TOML: Invalid value (at end of document)")),
         (b"a = 1\nb = '\xff'\n", Problem("", "expected UTF-8 text, got other bytes", 2)),
         (b"a = " + b"[" * 5_000 + b"]" * 5_000, Problem("", "not valid TOML: nested too deeply")),
         (b"a = " + b"9" * 5_000, Problem("", "not valid TOML: a number of too many digits")),
     ],
-    ids=["syntax", "twice", "unclosed", "bytes", "deep", "digits"],
+    ids=["syntax", "twice", "quote", "unclosed", "bytes", "deep", "digits"],
 )
 def test_what_is_no_toml_is_one_problem(path: Path, content: bytes, problem: Problem) -> None:
     assert refused(path, content) == problem

@@ -88,3 +88,19 @@ def test_what_the_end_cuts_short_goes_on_unless_it_is_the_usage() -> None:
 def test_arbitrary_bytes_pass(chunks: list[bytes]) -> None:
     hides = UsageEventFilter()
     assert b"".join([*map(hides.feed, chunks), hides.finish()]) == b"".join(chunks)
+
+
+def test_only_what_may_still_be_that_event_is_held_back() -> None:
+    hides = UsageEventFilter()
+    for piece, seen in (
+        (b'data: {"id":"c","choi', b""),
+        (b'ces":[{"delta":', b'data: {"id":"c","choices":[{"delta":'),
+        (b'{"content":"a', b'{"content":"a'),
+        (b'"}}]}\n', b'"}}]}\n'),
+        (b"\n", b"\n"),
+        (b"data: [DO", b"data: [DO"),
+        (b"NE]\n\n: pi", b"NE]\n\n: pi"),
+        (b"ng\n\nevent: x", b"ng\n\nevent: x"),
+        (b"\ndata: {}\n\n", b"\ndata: {}\n\n"),
+    ):
+        assert hides.feed(piece) == seen

@@ -13,7 +13,7 @@ from typing import Any, Final
 import attrs
 
 from aiogate.builtin.policies.calls import calls_in
-from aiogate.builtin.policies.complaints import complaint
+from aiogate.builtin.policies.complaints import complaint, whole
 
 __all__ = ["Bound", "Call", "Condition", "ConditionError", "ConditionFailed", "Function", "Language"]
 
@@ -143,6 +143,8 @@ class Language:
             raise ConditionError(_MISSING) from error
         self._functions = {function.name: function for function in functions}
         self._names = tuple(names)
+        takes = {name: f"({', '.join(function.parameters)})" for name, function in self._functions.items()}
+        self._known = {**names, **takes}
         self._calls: dict[str, Call] = {}
         self._bool = cel.Type.BOOL
         variables = {name: cel.Type(kind) for name, kind in names.items()}
@@ -155,7 +157,7 @@ class Language:
         kind = self._compiled(self._written, text).return_type().name()
         if kind not in {"BOOL", "DYN"}:
             msg = f"expected a condition that is true or false; this one is of type {kind}"
-            raise ConditionError(msg)
+            raise ConditionError(whole(msg, text))
         return self._term(text)
 
     def any_of(self, conditions: Iterable[Condition]) -> Condition | None:
@@ -229,7 +231,7 @@ class Language:
         try:
             return environment.compile(text)
         except Exception as error:  # the border to CEL: whatever it raises is a problem of the text
-            raise ConditionError(complaint(str(error), text, (*self._names, *self._functions))) from error
+            raise ConditionError(complaint(str(error), text, self._known)) from error
 
     def _activation(self, values: Mapping[str, object]) -> Any:  # noqa: ANN401 - likewise
         try:
