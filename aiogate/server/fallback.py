@@ -5,7 +5,7 @@ own claims; what the one before had taken is given back. Knows nothing of socket
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 import attrs
@@ -16,28 +16,19 @@ from aiogate.exchange import Exchange, Reply
 from aiogate.proxy.body import too_large
 from aiogate.server.choose import bind_body
 from aiogate.server.claim import STATE_UNAVAILABLE, take_claims
+from aiogate.server.crowd import Crowd
 from aiogate.server.generation import Generation
+from aiogate.server.open import with_stand_ins
 from aiogate.state import State
 
-__all__ = ["Relief", "admit_any", "with_stand_ins"]
+__all__ = ["Relief", "admit_any"]
 
 _log: Final = logging.getLogger(__name__)
 _UNAVAILABLE: Final = 503
 
 
-def with_stand_ins(agent: Agent, agents: Mapping[str, Agent]) -> list[Agent]:
-    """Return an agent and those that may serve in its place, in their order: its own, then theirs."""
-    found, ahead = {agent.id: agent}, [agent]
-    while ahead:
-        for name in ahead.pop(0).fallback:
-            if name in agents and name not in found:
-                found[name] = agents[name]
-                ahead.append(agents[name])
-    return list(found.values())
-
-
-async def admit_any(
-    exchange: Exchange, named: Agent, ended: Refusal | Reply | None, generation: Generation, state: State
+async def admit_any(  # noqa: PLR0913, PLR0917 - as ``choose``
+    exchange: Exchange, named: Agent, ended: Refusal | Reply | None, generation: Generation, state: State, crowd: Crowd
 ) -> Agent | Refusal | Reply:
     """Return the agent that the path names if it can serve, else one in its place; or what ends the exchange.
 
@@ -51,6 +42,7 @@ async def admit_any(
     why = next((why for agent, why in exchange.lost if agent is named), ended)
     if why is not None and (why.status != _UNAVAILABLE or isinstance(why, Reply)):
         return why
+    crowd.enter(exchange, generation.settings.server.max_exchanges_per_principal)
     for agent in tuple(exchange.candidates):
         admitted = await _admitted(exchange, agent, generation, state)
         if isinstance(admitted, Agent) or admitted is STATE_UNAVAILABLE:

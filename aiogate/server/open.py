@@ -13,10 +13,9 @@ from aiogate.proxy.client_address import client_address
 from aiogate.proxy.headers import clean_request
 from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.target import Target
-from aiogate.server.fallback import with_stand_ins
 from aiogate.server.generation import Generation
 
-__all__ = ["ANONYMOUS", "candidates", "look_round", "open_exchange", "with_all"]
+__all__ = ["ANONYMOUS", "candidates", "look_round", "open_exchange", "with_all", "with_stand_ins"]
 
 ANONYMOUS = Principal(id="anonymous")
 _CONTENT_LENGTH: Final = istr("Content-Length")
@@ -76,6 +75,17 @@ def candidates(named: Agent | None, capabilities: tuple[str, ...], agents: Mappi
     if named is None:
         return with_all(capabilities, agents)
     return with_stand_ins(named, agents) if named.fallback else [named]
+
+
+def with_stand_ins(agent: Agent, agents: Mapping[str, Agent]) -> list[Agent]:
+    """Return an agent and those that may serve in its place, in their order: its own, then theirs."""
+    found, ahead = {agent.id: agent}, [agent]
+    while ahead:
+        for name in ahead.pop(0).fallback:
+            if name in agents and name not in found:
+                found[name] = agents[name]
+                ahead.append(agents[name])
+    return list(found.values())
 
 
 def with_all(capabilities: tuple[str, ...], agents: Mapping[str, Agent]) -> list[Agent]:

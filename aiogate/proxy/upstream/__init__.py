@@ -113,6 +113,7 @@ class Upstream:
         self._loop = asyncio.get_running_loop()
         self._dialer = Dialer()
         self.watch = Watch(self._loop)
+        """The timer that looks at whatever is incomplete, of agents and of clients."""
         self._callers = Callers()
         self._checks = Checks(self._dial, random)
         self._destinations: dict[str, Destination] = {}
