@@ -120,6 +120,7 @@ class Gateway:
         house.journal.open()
         self._rooms.callback(house.journal.close)
         self._rooms.callback(house.access_log.close)
+        self._rooms.push_async_callback(house.upstream.ended)
         self._rooms.callback(house.upstream.close)
         house.metrics.started(lambda: len(house.open_exchanges), house.state)
         self.pace = Pace(house.upstream.watch, lambda: self.settings.server)
