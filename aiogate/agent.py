@@ -112,6 +112,7 @@ class Agent:
         description: what it does, for people who read ``GET /agents``.
         required_roles: any one of them lets a principal in; empty: everybody.
         rate_limit: requests per principal on this agent.
+        token_limit: tokens per principal on this agent, of requests and answers.
         concurrency: exchanges per principal open at once on this agent.
         cost_center: who pays for it, in the journal.
         capabilities: what it can do; ``/capabilities/{capability}/...`` asks for agents by these.
@@ -149,8 +150,8 @@ class Agent:
         drain_seconds: for how long it reads on.
         health: how its endpoints are probed; None: they are judged by what they answer alone.
         retry: when a request is sent again; None: where there are several endpoints as ``Retry`` has it, else never.
-        fallback: ids of the agents that serve in its place, the first first, when it cannot, as far as the principal
-            may use them.
+        fallback: ids of the agents that serve in its place, the first first, as far as the principal may use them: when
+            it is out of service (503), or has failed and ``retry`` says of such a failure that it may be sent again.
         replay_buffer: bytes of a request's body that are kept to be sent again; a longer one is sent once.
     """
 
@@ -159,6 +160,7 @@ class Agent:
     description: str = ""
     required_roles: frozenset[str] = frozenset()
     rate_limit: Rate | None = None
+    token_limit: Rate | None = None
     concurrency: int | None = None
     cost_center: str | None = None
     capabilities: tuple[str, ...] = ()

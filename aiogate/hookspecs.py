@@ -26,13 +26,17 @@ Observer = Callable[[bytes], None]
 
 @attrs.frozen(kw_only=True)
 class Spent:
-    """What the journal says that exchanges which have these names in common have used together."""
+    """What the journal says that exchanges which have these names in common have used together.
+
+    ``calls`` are those that were not refused.
+    """
 
     principal: str | None = None
     key_id: str | None = None
     department: str | None = None
     agent: str | None = None
     cost_center: str | None = None
+    calls: int = 0
     tokens: int = 0
     cost_nanousd: int = 0
 
@@ -68,7 +72,8 @@ class Gateway(Protocol):
     def spent(self, since: float) -> Iterable[Spent]:
         """Return what exchanges have used that started at ``since`` (wall seconds) or later, out of the journal.
 
-        It reads files: call it in a thread. Raises ``AiogateError`` where they cannot be read.
+        ``since`` goes back to its quarter of an hour. It reads files: call it in a thread. Raises ``AiogateError``
+        where they cannot be read.
         """
         ...
 

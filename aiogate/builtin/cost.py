@@ -22,7 +22,8 @@ Figures come, in this order: from an agent's headers where its config says ``usa
 body; from a price per call or second that says nothing of tokens; from an estimate (``aiogate.usage.estimate``) where
 the agent says ``usage = "estimate"``, or where a POST got a good answer without figures and there are token prices for
 the agent by name or for the model that the answer names. Figures that cannot be true are unknown and are not replaced.
-An answer of 500 and above costs nothing. Knows neither budgets nor the journal.
+An answer of 500 and above costs nothing. An exchange that is counted in tokens (``aiogate.usage.ESTIMATE``) is
+estimated as one of an agent with ``usage = "estimate"``. Knows neither budgets nor the journal.
 """
 
 import asyncio
@@ -35,8 +36,18 @@ from typing import Final
 import attrs
 
 from aiogate import Exchange, Gateway, Observer, Usage, UsageRule, hookimpl
+from aiogate.builtin.estimates import Means
 from aiogate.builtin.price_entry import PriceEntry, closest
-from aiogate.usage import ByteReader, Price, PublishedPrices, UsageReader, cost_nanousd, declared, reader_maker
+from aiogate.usage import (
+    ESTIMATE,
+    ByteReader,
+    Price,
+    PublishedPrices,
+    UsageReader,
+    cost_nanousd,
+    declared,
+    reader_maker,
+)
 
 __all__ = ["Cost", "CostConfig", "PriceEntry"]
 
@@ -79,12 +90,30 @@ class Cost:
     """Measures and prices what agents answer."""
 
     Config = CostConfig
+    enforces = frozenset({"usage"})
 
     def __init__(self, config: CostConfig) -> None:
         """Keep the prices."""
         self._entries = config.price
         self._published = PublishedPrices() if config.published_prices else None
         self._prices = dict[_PriceKey, Price | None]()
+        self._means: Means | None = None
+
+    def inherit(self, previous: object) -> None:
+        """Go on with what was learnt of the agents, where anybody wants to know it."""
+        if isinstance(previous, Cost) and self._means is not None and previous._means is not None:  # noqa: SLF001 - of the same class
+            self._means.adopt(previous._means)  # noqa: SLF001 - likewise
+
+    def quote(self, agent_id: str, usage: Usage, wall: float) -> int | None:
+        """Return what a usage would cost at an agent, its time left out; None: that has no price."""
+        price = self._look_up((agent_id, usage.model or "", wall // _QUARTER_SECONDS))
+        return None if price is None else cost_nanousd(usage, price)
+
+    def means(self) -> Means:
+        """Return what exchanges have used lately, which is learnt from the first call on."""
+        if self._means is None:
+            self._means = Means()
+        return self._means
 
     @hookimpl
     def lifespan(self, gateway: Gateway) -> AbstractAsyncContextManager[object] | None:
@@ -124,7 +153,8 @@ class Cost:
     def _mute(self, exchange: Exchange) -> UsageReader | None:
         """Settle a response that no dialect speaks; return what does so at its end where that has to be waited for."""
         price = self._price(exchange, exchange.usage.model)
-        if self._token_price(exchange, None) or (price is not None and price.per_second_nanousd):
+        is_timed = price is not None and price.per_second_nanousd > 0
+        if is_timed or exchange.get(ESTIMATE) is True or self._token_price(exchange, None):
             return ByteReader()
         self._settle(exchange, ByteReader())
         return None
@@ -141,6 +171,8 @@ class Cost:
             self._settle_unsaid(exchange, reader, price)
         elif price is not None and (price.output_is_priced or not usage.output_tokens):
             exchange.cost_nanousd = cost_nanousd(usage, price, _seconds(exchange) if price.per_second_nanousd else 0.0)
+        if self._means is not None and agent is not None:
+            self._means.learn(agent.id, exchange.usage, exchange.cost_nanousd)
 
     def _settle_unsaid(self, exchange: Exchange, reader: UsageReader, price: Price | None) -> None:
         """Settle a response without figures: by the call, by an estimate, or not at all."""
@@ -153,6 +185,7 @@ class Cost:
     def _estimate(self, exchange: Exchange, reader: UsageReader) -> None:
         price = self._token_price(exchange, reader.model()) if exchange.method == "POST" else None
         asked_for = exchange.agent is not None and exchange.agent.usage.kind == "estimate"
+        asked_for = asked_for or (exchange.method == "POST" and exchange.get(ESTIMATE) is True)
         if price is None and not asked_for:
             return
         exchange.usage = reader.estimate(exchange.bytes_in or exchange.content_length or 0)

@@ -27,6 +27,8 @@ _COMMANDS: Final = {
     "plugins": ("aiogate.cli.plugins:plugins", "List the installed plugins."),
     "keys": ("aiogate.cli.keys:keys", "Make API keys."),
     "journal": ("aiogate.cli.journal:journal", "Read the journal."),
+    "usage": ("aiogate.cli.usage:usage", "Report what was used and spent, by whom and on what."),
+    "audit": ("aiogate.cli.audit:audit", "Search the journal, and prove that nobody has touched it."),
 }
 
 

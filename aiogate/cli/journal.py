@@ -1,23 +1,19 @@
 """``aiogate journal``: the records, for people on a terminal and as JSON lines for scripts."""
 
 import contextlib
-import os
-import sys
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import attrs
 import click
-import orjson
 
-from aiogate.errors import JournalError
+from aiogate.cli.lines import report_torn, shape
+from aiogate.cli.where import journal_of, journal_options
 from aiogate.journal.backwards import newest_first
-from aiogate.journal.pretty import pretty, welcomes_colour
-from aiogate.journal.reader import Record, Torn, ends, follow
+from aiogate.journal.reader import Record, ends, follow
 
 __all__ = ["journal"]
 
@@ -60,15 +56,7 @@ def journal() -> None:
         aiogate journal tail -n 20 --principal alice --refused
     """
 )
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    envvar="AIOGATE_CONFIG",
-    default=Path("conf/gateway.toml"),
-    show_default=True,
-    help="The config that says where the journal is.",
-)
-@click.option("--dir", "directory", type=click.Path(path_type=Path), help="The journal itself; needs no config.")
+@journal_options
 @click.option("-n", "count", type=click.IntRange(min=0), default=10, show_default=True, help="How many records.")
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on with new records as they are written.")
 @click.option("--principal", help="Only exchanges of this caller.")
@@ -86,42 +74,21 @@ def tail(  # noqa: PLR0913, PLR0917 - one argument for each option
     as_json: bool,
 ) -> None:
     """Show the last records, and with ``--follow`` those to come until Ctrl-C."""
-    directory = directory or _directory(config)
-    if not directory.is_dir():
-        msg = f"there is no journal in {directory}: has the gateway been started with this config?"
-        raise JournalError(msg)
+    directory = journal_of(config, directory)
     wanted = _Wanted(principal=principal, agent=agent, refused=refused)
-    shown = _shape(as_json=as_json)
+    shown = shape(as_json=as_json)
     with contextlib.suppress(KeyboardInterrupt):
         for record in _records(directory, wanted, count, following=following):
             click.echo(shown(record))
-
-
-def _directory(config: Path) -> Path:
-    # Plugins are looked for here alone: with --dir nothing of this is needed.
-    from aiogate.pipeline.discover import InstalledPlugins  # noqa: PLC0415
-    from aiogate.settings.load import load_settings  # noqa: PLC0415
-
-    return load_settings(config, InstalledPlugins(), os.environ).journal.dir
 
 
 def _records(directory: Path, wanted: _Wanted, count: int, *, following: bool) -> Iterator[Record]:
     positions = ends(directory)
     yield from reversed(list(islice(filter(wanted, newest_first(directory, positions)), count)))
     if following:
-        yield from filter(wanted, follow(directory, _pause, positions, _report))
+        yield from filter(wanted, follow(directory, _pause, positions, report_torn))
 
 
 def _pause() -> bool:
     time.sleep(_POLL_SECONDS)
     return True
-
-
-def _report(torn: Torn) -> None:
-    click.echo(f"aiogate: {torn}", err=True)
-
-
-def _shape(*, as_json: bool) -> Callable[[Record], str | bytes]:
-    if as_json or not sys.stdout.isatty():
-        return orjson.dumps
-    return partial(pretty, dated=True, coloured=welcomes_colour(sys.stdout, os.environ))

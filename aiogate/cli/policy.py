@@ -8,7 +8,8 @@ import click
 import orjson
 
 from aiogate.cli.policy_cases import Result, results_of
-from aiogate.cli.policy_replay import Replay, earliest, replayed, shown
+from aiogate.cli.policy_replay import Replay, replayed, shown
+from aiogate.cli.since import moment
 
 __all__ = ["policy"]
 
@@ -83,7 +84,7 @@ def _difference(result: Result) -> str:
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def replay(config: Path, since: str, directory: Path | None, *, as_json: bool) -> None:
     """Replay the journal."""
-    found: Replay = replayed(config, earliest(since), directory, os.environ)
+    found: Replay = replayed(config, moment(since), directory, os.environ)
     if as_json:
         click.echo(orjson.dumps(found.plain(), option=orjson.OPT_INDENT_2))
     else:

@@ -6,7 +6,7 @@ A verdict is kept by what it depends on, so that a journal of millions is a matt
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -15,16 +15,14 @@ import attrs
 from aiogate.agent import Agent
 from aiogate.cli.imagine import Callers, imagined, unknown_of
 from aiogate.cli.policy_cases import policies_of
-from aiogate.errors import AiogateError, JournalError
+from aiogate.errors import JournalError
 from aiogate.exchange import Clock, Exchange, Principal
 from aiogate.journal.reader import Record, records
 from aiogate.pipeline.load import load
 from aiogate.settings.model import Settings
 
-__all__ = ["Change", "Replay", "earliest", "replayed", "shown"]
+__all__ = ["Change", "Replay", "replayed", "shown"]
 
-_SINCE: Final = re.compile(r"(?P<count>[0-9]{1,6})(?P<unit>[dhm])")
-_UNITS: Final = {"d": "days", "h": "hours", "m": "minutes"}
 _PATH: Final = re.compile(r"/[^/]+/[^/]+(?P<rest>(?:/.*)?)", re.DOTALL)
 """``/agents/{id}`` and what follows."""
 _POLICY_CODES: Final = frozenset({"policy_denied", "policy_failed"})
@@ -124,22 +122,6 @@ class Replay:
             ],
             "not_replayed": dict(self.not_replayed),
         }
-
-
-def earliest(since: str) -> datetime:
-    """Return the moment that ``7d`` ago or ``2026-01-31T00:00:00Z`` is; raises ``AiogateError``."""
-    match = _SINCE.fullmatch(since)
-    try:
-        if match:
-            ago = timedelta(**{_UNITS[match["unit"]]: int(match["count"])})
-            return datetime.fromtimestamp(Clock().wall(), UTC) - ago
-        moment = datetime.fromisoformat(since)
-    except (ValueError, OverflowError):
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        msg = f"--since: expected 7d, 12h, 30m or a time such as 2026-01-31T00:00:00Z, got {since!r}"
-        raise AiogateError(msg)
-    return moment
 
 
 def replayed(config: Path, since: datetime, directory: Path | None, environ: Mapping[str, str]) -> Replay:

@@ -4,11 +4,12 @@ For ``aiogate explain``. Goes the way of ``server/admit.py``: what a request mee
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import attrs
 
-from aiogate.claims import Claim, Counted
+from aiogate.claims import Claim, Counted, Measure
 from aiogate.errors import PluginError, Refusal, Refused, refusal
 from aiogate.exchange import Exchange, Principal, Reply
 from aiogate.hookspecs import Finding
@@ -20,6 +21,7 @@ from aiogate.server.listing import listed
 __all__ = ["Place", "Step", "Steps", "who", "why"]
 
 _PASSES: Final = "passes"
+_NANO: Final = 10**9
 
 Ended = Refusal | Reply | None
 
@@ -205,5 +207,11 @@ def _ending(ended: Ended) -> Iterator[str]:
 
 
 def _claimed(claim: Claim) -> str:
-    what = "at once" if claim.kind is Counted.LEASE else f"in {claim.seconds:g} s"
-    return f"claims {claim.amount} of {claim.limit} {what} ({claim.name})"
+    if claim.period is not None:
+        when = f"until {datetime.fromtimestamp(claim.period.ends, UTC).isoformat()}"
+    else:
+        when = "at once" if claim.kind is Counted.LEASE else f"in {claim.seconds:g} s"
+    if claim.measure is Measure.NANOUSD:
+        return f"claims {claim.amount / _NANO:g} of {claim.limit / _NANO:g} usd {when} ({claim.name})"
+    unit = "" if claim.measure is Measure.REQUESTS else f"{claim.measure} "
+    return f"claims {claim.amount} of {claim.limit} {unit}{when} ({claim.name})"

@@ -14,17 +14,26 @@ import orjson
 
 from aiogate.agent import Agent
 from aiogate.exchange import Attempt, Exchange, Usage
+from aiogate.journal.chain import LINK_BYTES
 
 __all__ = ["PATH_CHARACTERS", "RECORD_BYTES", "encode", "timestamp"]
 
-RECORD_BYTES: Final = 1023
-"""A record is never longer, its line feed included."""
+RECORD_BYTES: Final = 1023 - LINK_BYTES
+"""A record is never longer, its line feed included, before it is chained: in the journal it stays below 1 KiB."""
 PATH_CHARACTERS: Final = 256
 """What is kept of a path; less where the record would grow too long."""
 
 _FROM_OUTSIDE_CHARACTERS: Final = {"trace_id": 32, "method": 16, "client": 48}
 _MODEL_CHARACTERS: Final = 64
-_DISPENSABLE: Final = ("output_audio_tokens", "input_audio_tokens", "cache_write_1h_tokens", "cache_write_tokens")
+_SHORT_MODEL_CHARACTERS: Final = 32
+_DISPENSABLE: Final = (
+    "output_audio_tokens",
+    "input_audio_tokens",
+    "cache_write_1h_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "cached_input_tokens",
+)
 _NAME_BYTES: Final = 26
 _INT64_MAX: Final = 2**63 - 1
 _DETAIL_CHARACTERS: Final = 160
@@ -108,6 +117,8 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912 - what 
     if exchange.client_address:
         facts["client"] = exchange.client_address
     facts["generation"] = exchange.generation
+    if exchange.degraded:
+        facts["degraded"] = True
     if exchange.cost_nanousd is None and exchange.usage.source != "unknown":
         facts["unpriced"] = True  # a usage that nobody has a price for is not the same as none
     return facts
@@ -206,6 +217,9 @@ def _fitted(facts: Mapping[str, Any]) -> bytes:
         if len(line) > RECORD_BYTES and name in tame["usage"]:
             del tame["usage"][name]
             line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
+    if len(line) > RECORD_BYTES and "model" in tame["usage"]:
+        tame["usage"]["model"] = _cut(tame["usage"]["model"], _SHORT_MODEL_CHARACTERS)
+        line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     return line
 
 

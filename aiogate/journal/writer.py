@@ -1,7 +1,8 @@
 """Appends records to the journal, for the gateway.
 
-Knows nothing of exchanges: it gets lines that are already encoded. ``fsync`` says what survives the machine; what
-survives the process is not a matter of policy, for each line is handed to the kernel before ``append`` returns.
+Knows nothing of exchanges: it gets lines that are already encoded, and chains them. ``fsync`` says what survives the
+machine; what survives the process is not a matter of policy, for each line is handed to the kernel before ``append``
+returns.
 """
 
 from typing import Final
@@ -10,6 +11,7 @@ import attrs
 
 from aiogate.errors import JournalError
 from aiogate.exchange import Clock
+from aiogate.journal.chain import LINK_BYTES, Chain
 from aiogate.journal.disk_sync import DiskSync, force_names
 from aiogate.journal.segment import Segment, fdatasync
 from aiogate.settings.model import JournalSettings
@@ -41,12 +43,14 @@ class Journal:
     healthy: bool = attrs.field(default=False, init=False)
     _segment: Segment | None = attrs.field(default=None, init=False)
     _sync: DiskSync | None = attrs.field(default=None, init=False)
+    _chain: Chain = attrs.field(factory=Chain, init=False)
 
     def open(self) -> None:
         """Make the directory if need be and open the first segment; raises ``JournalError``."""
         if self._settings.fsync == "every second":
             self._sync = DiskSync(self._settings.dir, self._unsafe)
         try:
+            self._chain = Chain.continued(self._settings.dir)
             self._segment = self._next_segment(self._milliseconds())
         except OSError as error:
             raise self._failure(error) from error
@@ -65,11 +69,13 @@ class Journal:
             if (
                 segment is None
                 or segment.torn
-                or segment.size + len(line) > self._settings.segment_bytes
+                or segment.size + len(line) + LINK_BYTES > self._settings.segment_bytes
                 or self._clock.wall() >= segment.day_ends
             ):
                 segment = self._segment_for(line)
-            segment.append(line)
+            chain = self._chain
+            segment.append(chain.linked(line))
+            chain.advance()
             if self._sync is not None:
                 self._sync.dirty = True
             elif self._settings.fsync == "every record":
@@ -94,7 +100,7 @@ class Journal:
             msg = "the journal is not open"
             raise JournalError(msg)
         now = self._milliseconds()
-        full = segment.size > 0 and segment.size + len(line) > self._settings.segment_bytes
+        full = segment.size > 0 and segment.size + len(line) + LINK_BYTES > self._settings.segment_bytes
         if full or segment.torn or segment.is_of_a_day_before(now):
             segment = self._rotate(segment, now)
         return segment
@@ -102,6 +108,7 @@ class Journal:
     def _rotate(self, old: Segment, now: int) -> Segment:
         """Open the next segment, whose name sorts behind the old one's even when the clock was set back."""
         new = self._segment = self._next_segment(max(now, old.opened_milliseconds + 1))
+        self._chain.begin_segment()
         old.close()
         return new
 

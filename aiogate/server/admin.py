@@ -10,6 +10,7 @@ from aiohttp import web
 
 from aiogate import __version__
 from aiogate.errors import CATALOGUE, Refusal, problem_body, problem_headers, refusal
+from aiogate.server.budget_report import budget_metrics, budgets_of, plain_budget
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.reload import Reloads, Report
@@ -36,7 +37,8 @@ def admin_app(gateway: Running) -> web.Application:
     """Return the application of ``/metrics``, ``/readyz`` (``?verbose``), ``/livez``, ``/api/...``."""
 
     async def metrics(_request: web.Request) -> web.Response:
-        body, content_type = gateway.house.metrics.exposition()
+        budgets = budget_metrics(await budgets_of(gateway.generation))
+        body, content_type = gateway.house.metrics.exposition(tuple(budgets))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def livez(_request: web.Request) -> web.Response:
@@ -53,6 +55,9 @@ def admin_app(gateway: Running) -> web.Application:
     async def status(_request: web.Request) -> web.Response:
         return _json({**_verbose(gateway), "checks": gateway.ready(), "agents": _agents(gateway.generation)})
 
+    async def budgets(_request: web.Request) -> web.Response:
+        return _json([plain_budget(report) for report in await budgets_of(gateway.generation)])
+
     async def reload(_request: web.Request) -> web.Response:
         report = await gateway.reloads.reload("api")
         if report.successful:
@@ -67,6 +72,7 @@ def admin_app(gateway: Running) -> web.Application:
             web.get("/readyz", readyz),
             web.get("/healthz", readyz),
             web.get("/api/status", status),
+            web.get("/api/budgets", budgets),
             web.post("/api/reload", reload),
         ],
     )
@@ -91,6 +97,8 @@ def _verbose(gateway: Running) -> dict[str, object]:
         "plugins": list(generation.pipeline.plugins),
         "agents": list(generation.agents),
         "state": generation.settings.state.url.reveal().partition(":")[0],
+        "degraded": house.state.degraded,
+        "gateways": house.state.gateways,
         "open_exchanges": len(house.open_exchanges),
         "outgoing_generations": {str(number): len(rest) for number, (rest, _) in house.outgoing.items()},
         "last_reload": _plain(gateway.reloads.last),

@@ -13,20 +13,21 @@ from aiogate.pipeline.ranking import ranking_of
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.body import ClientBody, too_large
 from aiogate.server.claim import STATE_UNAVAILABLE, take_claims
+from aiogate.server.crowd import Crowd
 from aiogate.server.generation import Generation
 from aiogate.server.listing import listed
 from aiogate.state import State
 
-__all__ = ["OPERATOR", "choose", "fit_body"]
+__all__ = ["OPERATOR", "bind_body", "choose", "fit_body"]
 
 OPERATOR = "operator"
 """The role that may ask for a ranking."""
 
 
 async def choose(
-    exchange: Exchange, ended: Refusal | Reply | None, generation: Generation, state: State
+    exchange: Exchange, ended: Refusal | Reply | None, generation: Generation, state: State, crowd: Crowd
 ) -> Agent | Refusal | Reply:
-    """Return the agent that serves, or what ends the exchange.
+    """Return the agent that serves, or what ends the exchange; raises ``PluginError`` or ``Refused``.
 
     ``ended`` is what the plugins have said. A caller that nobody knows learns nothing of agents and capabilities.
     """
@@ -39,6 +40,7 @@ async def choose(
         return _explained(exchange, generation.pipeline)
     if ended is not None:
         return ended
+    crowd.enter(exchange, generation.settings.server.max_exchanges_per_principal)
     return await _tried(exchange, generation, state)
 
 
@@ -64,7 +66,7 @@ async def _tried(exchange: Exchange, generation: Generation, state: State) -> Ag
         except Refused as error:
             refused = error.refusal
         if refused is None:
-            _bound(exchange, agent, generation)
+            bind_body(exchange, agent, generation)
             return agent
         if refused is STATE_UNAVAILABLE:  # the next agent's claims are counted in the same place
             return refused
@@ -76,7 +78,7 @@ async def _tried(exchange: Exchange, generation: Generation, state: State) -> Ag
     return softest
 
 
-def _bound(exchange: Exchange, agent: Agent, generation: Generation) -> None:
+def bind_body(exchange: Exchange, agent: Agent, generation: Generation) -> None:
     """Hold a body that comes in chunks to what the agent takes, which nobody knew when the exchange was opened."""
     body = exchange.request_body
     if isinstance(body, ClientBody):

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 
+from aiogate.agent import Agent
 from aiogate.errors import Refused, UpstreamError
 from aiogate.exchange import Exchange
 from aiogate.hookspecs import Observer
@@ -21,7 +22,7 @@ from aiogate.server.house import House
 __all__ = ["Leftover"]
 
 _log: Final = logging.getLogger(__name__)
-Opened = tuple[Response, Head]
+Opened = tuple[Agent, Response, Head]
 
 
 @attrs.define(eq=False)
@@ -86,7 +87,7 @@ class Leftover:
             await asyncio.wait({self._opening})  # that it is cancelled is not our own cancellation
             if self._opening.cancelled():
                 return
-            self.response, head = self._opening.result()
+            _, self.response, head = self._opening.result()
             begin(head)
         response, look = self.response, observe()
         if response is None or look is None:
@@ -101,6 +102,6 @@ class Leftover:
     def _close(self) -> None:
         opening, response = self._opening, self.response
         if opening is not None and not opening.cancel() and not opening.cancelled() and opening.exception() is None:
-            response = opening.result()[0]
+            response = opening.result()[1]
         if response is not None:
             response.close()

@@ -37,6 +37,7 @@ from aiogate.proxy.websocket import HANDSHAKE, check_handshake, switched, tunnel
 from aiogate.server.admit import admit
 from aiogate.server.books import close_books
 from aiogate.server.early import begin, broken_promise, wants_events
+from aiogate.server.fallback import Relief
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.outgoing import CHUNKED, Body, injected, request_body
@@ -113,7 +114,7 @@ class Walk:
             await self._refuse(self.refused)
             return
         try:
-            admitted = await admit(exchange, self.generation, self.house.state)
+            admitted = await admit(exchange, self.generation, self.house.state, self.house.crowd)
         except Refused as refused:
             admitted = refused.refusal
         except PluginError as error:
@@ -132,7 +133,7 @@ class Walk:
         left = self._left = Leftover(self.exchange, self.house, self.answer) if agent.on_disconnect == _DRAIN else None
         opening = self._open(agent)
         try:
-            response, head = await (opening if left is None else left.opened(opening))
+            agent, response, head = await (opening if left is None else left.opened(opening))
         except Refused as refused:
             await self._refuse(refused.refusal)
             return
@@ -157,8 +158,8 @@ class Walk:
                 if self._trip is not None:
                     self._trip.end()
 
-    async def _open(self, agent: Agent) -> tuple[Response, Head]:
-        """Send the request; return the agent's response when its head is there."""
+    async def _open(self, agent: Agent) -> tuple[Agent, Response, Head]:
+        """Send the request; return who has served, and its response when its head is there."""
         exchange, destination = self.exchange, self.house.upstream.to(agent)
         upgrade = _UPGRADE in self.inbound.headers and wants_websocket(self.inbound)
         body, framing = self._handshake() if upgrade else await self._body(agent)
@@ -167,7 +168,9 @@ class Walk:
             return await self._trip.run(agent)
         request = destination.envelope.head(exchange, framing, self.inbound.headers.get(_HOST, ""))
         exchange.forwarded = self.house.clock.monotonic()
-        return await destination.open(exchange.method, request, body, chunked=framing is CHUNKED, upgrade=upgrade)
+        chunked = framing is CHUNKED
+        response, head = await destination.open(exchange.method, request, body, chunked=chunked, upgrade=upgrade)
+        return agent, response, head
 
     async def _body(self, agent: Agent) -> tuple[Body, str]:
         body, framing = await request_body(self.exchange, self.body, agent)
@@ -197,7 +200,9 @@ class Walk:
         replay = Replay(self.body, agent.replay_buffer, self.exchange.content_length) if streams else None
         host = self.inbound.headers.get(_HOST, "")
         request = Request(whole, replay, framing, host, framing is CHUNKED, upgrade)
-        return Trip(self.exchange, self.house.upstream, request)
+        # a client that has its head already was told in it who serves
+        relief = None if self.answer.started else Relief(self.exchange, self.generation, self.house.state)
+        return Trip(self.exchange, self.house.upstream, request, relief)
 
     def _handshake(self) -> tuple[None, str]:
         self.answer.keep_alive = False  # what the client sends next is for the agent, or for nobody

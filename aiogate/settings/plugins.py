@@ -57,12 +57,15 @@ class PluginSections:
 
         A ``Config`` that names agents may have a method ``check_agents(agents)``: it yields where in its own table
         something is wrong (``rule[2].agents``), and what. ``agents`` are None when they are not in order themselves.
+        One that needs what another plugin does may have ``check_enforced(enforced)``, which gets what all of them do.
         """
         configs = {name: self._config(name, facts) for name, facts in self._facts.items()}
         for name, config in configs.items():
-            check = getattr(config, "check_agents", None)
-            for place, message in check(agents) if check is not None and agents is not None else ():
-                self._report(Problem(f"{dotted(('plugins', name))}.{place}", message))
+            checks = (("check_agents", agents), ("check_enforced", self.enforced))
+            for method, facts in checks:
+                check = getattr(config, method, None)
+                for place, message in check(facts) if check is not None and facts is not None else ():
+                    self._report(Problem(f"{dotted(('plugins', name))}.{place}", message))
         return configs
 
     def _look_up(self, name: str, path: str, catalogue: Catalogue) -> None:

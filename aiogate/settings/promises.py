@@ -16,6 +16,8 @@ _KEPT_BY: Final = (
     ("required_role", "required_roles", "roles"),
     ("required_roles", "required_roles", "roles"),
     ("rate_limit", "rate_limit", "limits"),
+    ("token_limit", "token_limit", "limits"),
+    ("token_limit", "usage", "cost"),
     ("concurrency", "concurrency", "limits"),
     ("priority", "priority", "routing"),
     ("weight", "weight", "routing"),

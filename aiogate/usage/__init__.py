@@ -4,19 +4,27 @@ For the cost plugin and for plugin authors: what is in ``__all__`` is public, th
 that a plugin may import. Knows nothing of exchanges on their way, configs or the journal.
 """
 
+from aiogate.exchange import Key
 from aiogate.usage.body import ByteReader
 from aiogate.usage.declared import declared
+from aiogate.usage.estimate import model_in, text_bytes
 from aiogate.usage.prices import Price, cost_nanousd
 from aiogate.usage.published import PublishedPrices
 from aiogate.usage.reader import UsageReader, reader_for, reader_maker
 
 __all__ = [
+    "ESTIMATE",
     "ByteReader",
     "Price",
     "PublishedPrices",
     "UsageReader",
     "cost_nanousd",
     "declared",
+    "model_in",
     "reader_for",
     "reader_maker",
+    "text_bytes",
 ]
+
+ESTIMATE = Key[bool]("usage.estimate")
+"""Set on an exchange that is counted in tokens: where its answer says nothing, they are to be estimated."""

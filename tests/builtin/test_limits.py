@@ -223,7 +223,7 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ([{"rate": "1/s"}], "limit[0].name: is required"),
         ([{"name": "a b", "rate": "1/s"}], "limit[0].name: expected 1 to 64 letters, digits"),
-        ([{"name": "a"}], "limit[0]: expected a rate, a concurrency or both"),
+        ([{"name": "a"}], "limit[0]: expected a rate, tokens, a concurrency or several of them"),
         ([{"name": "a", "rate": "5 per min"}], "limit[0].rate: expected a rate such as"),
         ([{"name": "a", "concurrency": 0}], "limit[0].concurrency: "),
         ([{"name": "a", "rate": "1/s", "per": ["princpal"]}], "did you mean 'principal'?"),
@@ -243,5 +243,5 @@ def test_a_mistake_is_a_problem_with_its_path(limits: list[dict[str, Any]], prob
     assert problem in found
 
 
-def test_the_plugin_keeps_the_promises_of_rate_limit_and_concurrency() -> None:
-    assert Limits.enforces == {"rate_limit", "concurrency"}
+def test_the_plugin_keeps_the_promises_of_rate_limit_token_limit_and_concurrency() -> None:
+    assert Limits.enforces == {"rate_limit", "token_limit", "concurrency"}

@@ -37,6 +37,8 @@ def test_every_step_is_there_in_order_up_to_the_agent() -> None:
         "api_keys.pre_request",
         "roles.pre_request",
         "policies.pre_request",
+        "breaker.pre_request",
+        "routing.route",
         "limits.claims",
     ]
     assert verdicts(found)["limits.claims"].startswith("claims 1 of 3 in 60 s (rate_limit), ")
@@ -227,3 +229,16 @@ def test_paths_that_reach_no_agent_end_as_in_the_gateway(
 ) -> None:
     found = explained(routed(tmp_path), "--as", "alice", "GET", path)
     assert (found["verdict"], found["refusal"] and found["refusal"]["code"]) == (verdict, code)
+
+
+def test_budgets_are_claimed_by_an_estimate_and_not_asked(tmp_path: Path) -> None:
+    budget = '[[plugins.budgets.budget]]\nname = "team"\nusd = 5\ntokens = 9_000\nperiod = "day"\n'
+    text = SHIPPED.read_text().replace('"roles", ', '"roles", "budgets", ')
+    path = tmp_path / "gateway.toml"
+    path.write_text(f"{text}\n{budget}")
+    found = explained(path, "--as", "alice", "--agent", "support", "POST", "/chat", "--at", "2026-01-31T12:00:00Z")
+    assert verdicts(found)["budgets.pre_request"] == "passes"
+    assert verdicts(found)["budgets.claims"] == (
+        "claims 0.05 of 5 usd until 2026-02-01T00:00:00+00:00 (budget:team:nanousd), "
+        "claims 4096 of 9000 tokens until 2026-02-01T00:00:00+00:00 (budget:team:tokens); counters are not asked"
+    )

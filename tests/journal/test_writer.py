@@ -97,11 +97,11 @@ def test_a_directory_that_is_there_keeps_its_mode(make: Callable[..., Journal], 
 def test_a_full_segment_is_followed_by_another_and_none_passes_its_size(
     make: Callable[..., Journal], tmp_path: Path
 ) -> None:
-    journal = make(segment_bytes=100)
+    journal = make(segment_bytes=350)
     for number in range(6):
         journal.append(lines(a_record(number)))
     assert len(names(tmp_path / "journal")) == 3
-    assert all(path.stat().st_size <= 100 for path in (tmp_path / "journal").iterdir())
+    assert all(path.stat().st_size <= 350 for path in (tmp_path / "journal").iterdir())
     assert read(tmp_path / "journal") == list(range(6))
 
 
@@ -263,7 +263,7 @@ def refuse(*_arguments):
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 _soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1400, hard))
 journal = Journal(JournalSettings(dir=Path(sys.argv[1])), Clock())
 journal.open()
 if TAKING_BACK_FAILS:

@@ -220,7 +220,7 @@ async def test_a_hang_up_at_any_byte_settles_once(way: str, tmp_path: Path) -> N
 
 
 class Slow(MemoryState):
-    """Counters that are far away: settling takes until the test has seen it begin, and the first try comes to nothing."""
+    """Counters that are far away: the first try to settle begins and comes to nothing."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)

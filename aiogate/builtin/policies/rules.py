@@ -4,13 +4,10 @@ Knows nothing of exchanges; ``verdicts`` puts the rules in force.
 """
 
 import functools
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import UTC, tzinfo
 from difflib import get_close_matches
 from typing import Final, Literal
-from zoneinfo import ZoneInfo
 
 import attrs
 
@@ -19,23 +16,13 @@ from aiogate.builtin.policies.complaints import with_caret
 from aiogate.builtin.policies.conditions import Condition, ConditionError, Language
 from aiogate.builtin.policies.facts import BODY, NAMES
 from aiogate.builtin.policies.functions import functions, literals
+from aiogate.builtin.subjects import Values, as_tuple, is_name
+from aiogate.builtin.zones import zone_of
 
 __all__ = ["PoliciesConfig", "RuleSettings", "language", "zone_of"]
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MESSAGE_CHARACTERS: Final = 300
 _BODY_BYTES: Final = 2**20
-
-Values = str | tuple[str, ...]
-
-
-def zone_of(name: str) -> tzinfo:
-    """Return a time zone of the IANA's database; ValueError when there is none of that name."""
-    try:
-        return UTC if name == "UTC" else ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # KeyError: ZoneInfoNotFoundError
-        msg = f"expected a time zone such as 'Europe/Berlin', got {name!r} (a system without zones: pip install tzdata)"
-        raise ValueError(msg) from None
 
 
 @functools.lru_cache(maxsize=8)
@@ -43,16 +30,6 @@ def language(timezone: str, *, with_body: bool = True) -> Language:
     """Return what conditions can say in a time zone; raises ``ConditionError`` when CEL is not installed."""
     names = {name: kind for name, kind in NAMES.items() if with_body or name != BODY}
     return Language(names, functions(zone_of(timezone)))
-
-
-def _as_tuple(values: Values) -> tuple[str, ...]:
-    return (values,) if isinstance(values, str) else values
-
-
-def _is_name(_owner: object, _attribute: object, value: str) -> None:
-    if not _NAME.fullmatch(value):
-        msg = "expected 1 to 64 letters, digits, '_', '.' or '-'"
-        raise ValueError(msg)
 
 
 def _is_message(_owner: object, _attribute: object, value: str) -> None:
@@ -86,9 +63,9 @@ class RuleSettings:
         needs_body: the request's body is read first, up to ``max_body``, and the condition may look at ``body``.
     """
 
-    name: str = attrs.field(validator=_is_name)
+    name: str = attrs.field(validator=is_name)
     deny: str = attrs.field(validator=_compiles)
-    agents: Values = attrs.field(default=(), converter=_as_tuple)
+    agents: Values = attrs.field(default=(), converter=as_tuple)
     message: str = attrs.field(default="", validator=_is_message)
     mode: Literal["enforce", "shadow"] = "enforce"
     needs_body: bool = False

@@ -1,0 +1,224 @@
+"""The ``budgets`` plugin: claims what an exchange may cost before it is sent, and stops what runs out of money.
+
+For configs that name it. See the package for what a config looks like.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
+
+from aiogate import (
+    Agent,
+    AiogateError,
+    Claim,
+    Counted,
+    Exchange,
+    Gateway,
+    Key,
+    Measure,
+    Observer,
+    Quota,
+    State,
+    Usage,
+    hookimpl,
+)
+from aiogate.builtin.budgets.accounts import Account, Accounts, BudgetReport
+from aiogate.builtin.budgets.meter import Line, Meter
+from aiogate.builtin.budgets.origin import resume
+from aiogate.builtin.budgets.settings import BudgetsConfig
+from aiogate.builtin.estimates import Asked, Measures, asked_of, estimate, measures_of
+from aiogate.builtin.subjects import NOBODY
+from aiogate.usage import ESTIMATE
+
+__all__ = ["Budgets"]
+
+_log: Final = logging.getLogger(__name__)
+_LEFT: Final = Key[dict[str, int]]("budgets.left")
+"""What was left of each account when the exchange came."""
+_UNHEARD_OF: Final = {Measure.TOKENS: 4096, Measure.NANOUSD: 50_000_000}
+"""What an answer by an agent is taken for of which nobody knows anything yet."""
+_WARNING: Final = "X-Aiogate-Budget-Warning"
+_STREAMS: Final = ("text/event-stream", "application/x-ndjson", "application/jsonl", "application/x-jsonlines")
+
+
+class Budgets:
+    """Charges exchanges to budgets: holds an estimate, meters streams, warns and refuses."""
+
+    Config = BudgetsConfig
+
+    def __init__(self, config: BudgetsConfig) -> None:
+        """Keep the budgets."""
+        self._accounts = Accounts(config)
+        self._config = config
+        self._measures: Measures | None = None
+        self._state: State | None = None
+        self._gateway: Gateway | None = None
+
+    def inherit(self, previous: object) -> None:
+        """Go on with the accounts of the config before: the counters are the same, limits are the new ones."""
+        if isinstance(previous, Budgets):
+            self._accounts.inherit(previous._accounts)  # noqa: SLF001 - of the same class
+
+    # the hooks
+
+    @hookimpl
+    def lifespan(self, gateway: Gateway) -> AbstractAsyncContextManager[object]:
+        """Begin at what the journal says was spent."""
+        return self._begun(gateway)
+
+    @asynccontextmanager
+    async def _begun(self, gateway: Gateway) -> AsyncIterator[None]:
+        self._gateway, self._state, self._measures = gateway, gateway.state, measures_of(gateway)
+        await resume(gateway, self._accounts, None if self._measures is None else self._measures.means())
+        yield
+
+    @hookimpl
+    async def pre_request(self, exchange: Exchange) -> None:
+        """Tell the policies how the tightest budget stands, and read what the request asks for.
+
+        Where no gateway runs, as for ``aiogate explain``, nobody knows how a budget stands.
+        """
+        accounts = self._accounts_of(exchange)
+        if accounts and self._state is not None:
+            try:
+                standings = await self._state.standings([account.claim.counter for account in accounts])
+            except AiogateError:  # so be it: whether there is enough is decided when the claims are taken
+                return
+            reports = [account.report(*standing) for account, standing in zip(accounts, standings, strict=True)]
+            exchange.budget_share = max(report.share for report in reports)
+            left = zip(accounts, reports, strict=True)
+            exchange[_LEFT] = {account.claim.counter: report.left for account, report in left}
+        length = exchange.content_length
+        if (accounts or exchange.agent is None) and length and length <= self._config.read_body_bytes:
+            said = exchange.request_headers.get("Content-Type", "application/json")
+            if "json" in said and exchange.method == "POST":
+                await exchange.read_body(self._config.read_body_bytes)
+
+    @hookimpl
+    def claims(self, exchange: Exchange) -> Sequence[Claim]:
+        """Claim an estimate of what the exchange will use, of each budget that it is charged to."""
+        agent = exchange.agent
+        accounts = self._accounts_of(exchange)
+        if agent is None or not accounts:
+            return ()
+        if any(account.claim.measure is Measure.TOKENS for account in accounts):
+            exchange[ESTIMATE] = True
+        request = asked_of(exchange)
+        return [account.claimed(self._reserve(exchange, agent, request, account)) for account in accounts]
+
+    @hookimpl
+    def response_started(self, exchange: Exchange) -> Observer | None:
+        """Say how far the budgets are spent, and meter the answer if it is a stream."""
+        agent, charged = exchange.agent, list(self._charged(exchange))
+        if agent is None or not charged:
+            return None
+        told = [told for account, quota in charged if (told := self._warning(account, quota.spent)) is not None]
+        if told:
+            exchange.response_headers[_WARNING] = ", ".join(told)
+        if exchange.content_type.partition(";")[0].strip().lower() not in _STREAMS:
+            return None
+        lines = [Line(account, quota.claim.amount) for account, quota in charged]
+        request, agent_id, wall = asked_of(exchange), agent.id, exchange.started_wall
+        measures = self._measures
+
+        def price(usage: Usage) -> int | None:
+            return None if measures is None else measures.quote(agent_id, usage, wall)
+
+        return Meter(exchange, lines, estimate(exchange, request, 0), price, self._running)
+
+    @hookimpl
+    async def post_response(self, exchange: Exchange) -> None:
+        """Warn when so much is spent, or more than there was."""
+        charged = [account for account, _ in self._charged(exchange)] if exchange.grant is not None else []
+        if not charged:
+            return
+        standings = await self._running.standings([account.claim.counter for account in charged])
+        for account, (spent, _) in zip(charged, standings, strict=True):
+            self._warning(account, spent)
+            if spent > account.claim.limit and not account.notes.overdrawn:
+                account.notes.overdrawn = True
+                _log.warning("budget %s is overdrawn: %s", *_named(account, spent))
+
+    # what operators ask for
+
+    async def budgets(self) -> list[BudgetReport]:
+        """Return how the counters stand that anybody was charged to in the present periods."""
+        if self._gateway is None:
+            return []
+        now = self._gateway.clock.wall()
+        accounts = [account for account in self._accounts if account.period.starts <= now < account.period.ends]
+        standings = await self._running.standings([account.claim.counter for account in accounts])
+        return [account.report(*standing) for account, standing in zip(accounts, standings, strict=True)]
+
+    # the rest
+
+    @property
+    def _running(self) -> State:
+        if self._state is None:
+            msg = "budgets are counted while the gateway runs"
+            raise RuntimeError(msg)
+        return self._state
+
+    def _accounts_of(self, exchange: Exchange) -> tuple[Account, ...]:
+        return self._accounts.of(exchange.principal or NOBODY, exchange.agent, exchange.started_wall)
+
+    def _charged(self, exchange: Exchange) -> Iterator[tuple[Account, Quota]]:
+        """Yield what the exchange was charged to, and how that stood then."""
+        for quota in exchange.quotas:
+            if quota.claim.kind is Counted.PERIOD:
+                account = self._accounts.get(quota.claim.counter)
+                if account is not None:
+                    yield account, quota
+
+    def _reserve(self, exchange: Exchange, agent: Agent, request: Asked, account: Account) -> int:
+        """Return what to hold of an account before anything is sent.
+
+        What the request itself is and bounds is held in full, be it more than there is; a stream begins with a slice.
+        What is only guessed refuses nobody as long as anything is left.
+        """
+        of_request = self._amount(exchange, agent, account, request, 0) or 0
+        a_slice = of_request + account.slice
+        if request.output_tokens is not None:
+            whole = self._amount(exchange, agent, account, request, request.output_tokens)
+            if whole is not None:
+                return max(1, min(whole, a_slice) if request.streamed else whole)
+        guess = self._mean(agent, account) or of_request + max(account.slice, _UNHEARD_OF[account.claim.measure])
+        whole = min(guess, a_slice) if request.streamed else guess
+        left = exchange.get(_LEFT) or {}
+        return max(1, of_request, min(whole, left.get(account.claim.counter, account.claim.limit)))
+
+    def _amount(
+        self, exchange: Exchange, agent: Agent, account: Account, request: Asked, output_tokens: int
+    ) -> int | None:
+        """Return what an answer of so many tokens takes of an account; None: it has no price."""
+        usage = estimate(exchange, request, output_tokens)
+        if account.claim.measure is Measure.TOKENS:
+            return (usage.input_tokens or 0) + output_tokens
+        return None if self._measures is None else self._measures.quote(agent.id, usage, exchange.started_wall)
+
+    def _mean(self, agent: Agent, account: Account) -> int | None:
+        if self._measures is None:
+            return None
+        means = self._measures.means()
+        return means.tokens(agent.id) if account.claim.measure is Measure.TOKENS else means.nanousd(agent.id)
+
+    def _warning(self, account: Account, spent: int) -> str | None:
+        """Return what answers say of a budget of which so much is spent; the first time the log says it, too."""
+        share = spent / account.claim.limit
+        reached = max((at for at in account.budget.warn_at if share >= at), default=None)
+        if reached is None:
+            return None
+        if reached > account.notes.warned:
+            account.notes.warned = reached
+            _log.warning("budget %s has reached %g: %s", account.budget.name, reached, _named(account, spent)[1])
+        return f'"{account.budget.name}";spent={share:.3f}'
+
+
+def _named(account: Account, spent: int) -> tuple[str, str]:
+    """Return the name of a budget and how its counter stands, for the log."""
+    scale = 10**9 if account.claim.measure is Measure.NANOUSD else 1
+    unit = "usd" if scale > 1 else "tokens"
+    who = ", ".join(f"{name} {value!r}" for name, value in zip(account.budget.per, account.values, strict=True))
+    of = f"{spent / scale:g} of {account.claim.limit / scale:g} {unit} are spent"
+    return account.budget.name, f"{of} ({who})" if who else of

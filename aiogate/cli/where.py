@@ -1,0 +1,46 @@
+"""Where the journal is, for every command that reads it: what the config says, or what the command line says."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from aiogate.errors import JournalError
+
+__all__ = ["config_option", "journal_of", "journal_options"]
+
+config_option: Final[Callable[[Callable[..., Any]], Callable[..., Any]]] = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="AIOGATE_CONFIG",
+    default=Path("conf/gateway.toml"),
+    show_default=True,
+    help="The config that says where the journal is.",
+)
+
+
+def journal_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command ``--config`` and ``--dir``."""
+    directory = click.option(
+        "--dir", "directory", type=click.Path(path_type=Path), help="The journal itself; needs no config."
+    )
+    return config_option(directory(command))
+
+
+def journal_of(config: Path, directory: Path | None) -> Path:
+    """Return the journal's directory; raises ``JournalError`` when it is none."""
+    directory = directory or _of(config)
+    if not directory.is_dir():
+        msg = f"there is no journal in {directory}: has the gateway been started with this config?"
+        raise JournalError(msg)
+    return directory
+
+
+def _of(config: Path) -> Path:
+    # Plugins are looked for here alone: with --dir nothing of this is needed.
+    from aiogate.pipeline.discover import InstalledPlugins  # noqa: PLC0415
+    from aiogate.settings.load import load_settings  # noqa: PLC0415
+
+    return load_settings(config, InstalledPlugins(), os.environ).journal.dir
