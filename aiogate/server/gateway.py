@@ -26,6 +26,7 @@ from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.admin import admin_app
 from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
+from aiogate.server.drain import Drain
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.metrics import Metrics
@@ -41,8 +42,6 @@ __all__ = ["Gateway"]
 _log: Final = logging.getLogger(__name__)
 _LINGER_SECONDS: Final = 2.0
 _CUT_SECONDS: Final = 2.0
-_TASKS_SECONDS: Final = 10.0
-"""How long a plugin's ``post_response`` may hold a gateway that stops."""
 
 
 @attrs.define(eq=False, init=False)
@@ -67,8 +66,10 @@ class Gateway:
     house: House = attrs.field(init=False)
     reloads: Reloads = attrs.field(init=False)
     pace: Pace = attrs.field(init=False)
+    drain: Drain = attrs.field(init=False)
     public: Address | None = attrs.field(default=None, init=False)
     admin: Address | None = attrs.field(default=None, init=False)
+    _server: PublicServer | None = attrs.field(default=None, init=False)
     _rooms: AsyncExitStack = attrs.field(factory=AsyncExitStack, init=False)
     _runners: list[web.BaseRunner] = attrs.field(factory=list, init=False)
 
@@ -116,6 +117,7 @@ class Gateway:
             access_log=AccessLog(self.settings.server.access_log if self.stdout else "off", self.stdout),
             metrics=Metrics(),
         )
+        self.drain = Drain(house)
         self._rooms.push_async_callback(house.state.close)
         house.journal.open()
         self._rooms.callback(house.journal.close)
@@ -130,7 +132,7 @@ class Gateway:
         self.public = await self._listen(self._public_runner(), self.settings.server.listen)
 
     def _public_runner(self) -> web.ServerRunner:
-        server = PublicServer(
+        server = self._server = PublicServer(
             self.handle,
             pace=self.pace,
             most_connections=lambda: self.settings.server.max_connections,
@@ -155,7 +157,7 @@ class Gateway:
         return Address(host, port)
 
     async def stop(self, grace_seconds: float | None = None) -> None:
-        """Drain: take no new exchanges, let the open ones end, cut what is left after ``grace_seconds``."""
+        """Drain: take no new exchanges, let the open ones end, cut what is left after ``grace_seconds``; 0: at once."""
         grace = self.settings.server.grace_seconds if grace_seconds is None else grace_seconds
         house: House | None = getattr(self, "house", None)
         reloads: Reloads | None = getattr(self, "reloads", None)
@@ -163,27 +165,21 @@ class Gateway:
             house.stopping = True
             if reloads is not None:
                 await reloads.stop()
-            for runner in self._runners:
-                for site in list(runner.sites):
-                    await site.stop()
-            if grace > 0:
-                await house.emptied(grace)
-            house.cut()
-            await house.emptied(_CUT_SECONDS)
-            await house.tasks.join(_TASKS_SECONDS)
+            delay = self.settings.server.drain_delay_seconds
+            await self.drain.run(self._runners, self._server, delay, grace)
         for runner in reversed(self._runners):
             await runner.cleanup()
         self._runners.clear()
         if house is not None:
             # what a kept-alive connection began meanwhile ends before the plugins leave
-            await house.tasks.join(_TASKS_SECONDS)
+            await self.drain.join()
         if reloads is not None:
             await reloads.leave()
         await self._rooms.aclose()
 
     def cut(self) -> None:
         """End the drain's patience: open exchanges are cut now."""
-        self.house.cut()
+        self.drain.hurry()
 
     async def handle(self, inbound: Inbound) -> Answer:
         """Serve one request of the public listener."""

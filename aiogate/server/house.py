@@ -11,6 +11,7 @@ import attrs
 from aiogate.errors import refusal
 from aiogate.exchange import Clock, Exchange
 from aiogate.journal.writer import Journal
+from aiogate.proxy.answer import Answer
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.crowd import Crowd
@@ -60,6 +61,11 @@ class UnderWay(Protocol):
     @property
     def exchange(self) -> Exchange:
         """What is known of it."""
+        ...
+
+    @property
+    def answer(self) -> Answer:
+        """What the client gets."""
         ...
 
     @property
