@@ -4,6 +4,7 @@ The one object that ``aiogate serve`` and ``aiogate.testing`` hold.
 """
 
 import logging
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import BinaryIO, Final
@@ -29,7 +30,9 @@ from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
 from aiogate.server.drain import Drain
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
+from aiogate.server.inherited import Inherited
 from aiogate.server.metrics import Metrics
+from aiogate.server.notify import Notifier
 from aiogate.server.open import open_exchange
 from aiogate.server.protocol import PublicServer
 from aiogate.server.reload import Load, Reloads
@@ -40,6 +43,7 @@ from aiogate.state.memory import MemoryState
 __all__ = ["Gateway"]
 
 _log: Final = logging.getLogger(__name__)
+_BACKLOG: Final = 1024
 _LINGER_SECONDS: Final = 2.0
 _CUT_SECONDS: Final = 2.0
 
@@ -55,6 +59,8 @@ class Gateway:
         stdout: where the access log goes; None: nowhere.
         load: reads the config anew for a reload; None: there is none.
         retired: called when nothing needs a config any more that was in force.
+        inherited: sockets to listen on, in the place of those that the config names.
+        notifier: tells the supervisor of starts and reloads.
     """
 
     generation: Generation
@@ -63,6 +69,8 @@ class Gateway:
     stdout: BinaryIO | None
     load: Load | None
     retired: Callable[[], object] | None
+    inherited: Inherited
+    notifier: Notifier
     house: House = attrs.field(init=False)
     reloads: Reloads = attrs.field(init=False)
     pace: Pace = attrs.field(init=False)
@@ -82,10 +90,12 @@ class Gateway:
         stdout: BinaryIO | None = None,
         load: Load | None = None,
         retired: Callable[[], object] | None = None,
+        inherited: Inherited | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         clock = clock or Clock()
         first = Generation(number=1, settings=settings, pipeline=pipeline, clock=clock)
-        self.__attrs_init__(first, clock, stdout, load, retired)
+        self.__attrs_init__(first, clock, stdout, load, retired, inherited or Inherited(), notifier or Notifier())
 
     @property
     def settings(self) -> Settings:
@@ -116,6 +126,7 @@ class Gateway:
             upstream=Upstream(),
             access_log=AccessLog(self.settings.server.access_log if self.stdout else "off", self.stdout),
             metrics=Metrics(),
+            notifier=self.notifier,
         )
         self.drain = Drain(house)
         self._rooms.push_async_callback(house.state.close)
@@ -128,8 +139,10 @@ class Gateway:
         self.reloads = Reloads(self, house, self.load, self.retired)
         await self.reloads.start()
         app = admin_app(self)
-        self.admin = await self._listen(web.AppRunner(app, access_log=None), self.settings.admin.listen)
-        self.public = await self._listen(self._public_runner(), self.settings.server.listen)
+        inherited, settings = self.inherited, self.settings
+        runner = web.AppRunner(app, access_log=None)
+        self.admin = await self._listen(runner, settings.admin.listen, inherited.admin)
+        self.public = await self._listen(self._public_runner(), settings.server.listen, inherited.public)
 
     def _public_runner(self) -> web.ServerRunner:
         server = self._server = PublicServer(
@@ -144,10 +157,14 @@ class Gateway:
         )
         return web.ServerRunner(server, shutdown_timeout=_CUT_SECONDS)
 
-    async def _listen(self, runner: web.BaseRunner, address: Address) -> Address:
+    async def _listen(self, runner: web.BaseRunner, address: Address, handed: socket.socket | None) -> Address:
         await runner.setup()
         self._runners.append(runner)
-        site = web.TCPSite(runner, address.host, address.port, backlog=1024)
+        site: web.BaseSite
+        if handed is not None:
+            site = web.SockSite(runner, handed, backlog=_BACKLOG)
+        else:
+            site = web.TCPSite(runner, address.host, address.port, backlog=_BACKLOG)
         try:
             await site.start()
         except OSError as error:
@@ -178,8 +195,9 @@ class Gateway:
         await self._rooms.aclose()
 
     def cut(self) -> None:
-        """End the drain's patience: open exchanges are cut now."""
-        self.drain.hurry()
+        """End the drain's patience: open exchanges are cut now. One that has not begun is not waited for either."""
+        if (drain := getattr(self, "drain", None)) is not None:
+            drain.hurry()
 
     async def handle(self, inbound: Inbound) -> Answer:
         """Serve one request of the public listener."""

@@ -17,6 +17,7 @@ from aiogate.server.access_log import AccessLog
 from aiogate.server.crowd import Crowd
 from aiogate.server.generation import Generation
 from aiogate.server.metrics import Metrics
+from aiogate.server.notify import Notifier
 from aiogate.state import State
 
 __all__ = ["House", "Tasks", "UnderWay"]
@@ -84,6 +85,7 @@ class House:
     upstream: Upstream
     access_log: AccessLog
     metrics: Metrics
+    notifier: Notifier = attrs.field(factory=Notifier)
     tasks: Tasks = attrs.field(factory=Tasks)
     crowd: Crowd = attrs.field(factory=Crowd)
     open_exchanges: dict[str, UnderWay] = attrs.field(factory=dict)
