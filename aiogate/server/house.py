@@ -11,11 +11,13 @@ import attrs
 from aiogate.errors import Refusal, refusal
 from aiogate.exchange import Clock, Exchange
 from aiogate.journal.writer import Journal
+from aiogate.proxy.answer import Answer
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.crowd import Crowd
 from aiogate.server.generation import Generation
 from aiogate.server.metrics import Metrics
+from aiogate.server.notify import Notifier
 from aiogate.state import State
 
 __all__ = ["House", "Tasks", "UnderWay"]
@@ -71,6 +73,11 @@ class UnderWay(Protocol):
         ...
 
     @property
+    def answer(self) -> Answer:
+        """What the client gets."""
+        ...
+
+    @property
     def generation(self) -> Generation:
         """What it began with and ends on."""
         ...
@@ -86,6 +93,7 @@ class House:
     upstream: Upstream
     access_log: AccessLog
     metrics: Metrics
+    notifier: Notifier = attrs.field(factory=Notifier)
     tasks: Tasks = attrs.field(factory=Tasks)
     crowd: Crowd = attrs.field(factory=Crowd)
     open_exchanges: dict[str, UnderWay] = attrs.field(factory=dict)
