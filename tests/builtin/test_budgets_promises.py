@@ -48,7 +48,8 @@ async def one(chance: random.Random, client: aiohttp.ClientSession, gateway: Run
         await ask(client, gateway, who, events=events, uses=events * 25, stream=True, model="m-1")
     else:
         body = orjson.dumps({"events": chance.randrange(1, 60), "stream": True, "model": "m-1"})
-        head = f"POST /agents/teller HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Who: {who}\r\nContent-Length: {len(body)}\r\n\r\n"
+        lines = ("POST /agents/teller HTTP/1.1", "Host: x", "Connection: close", f"X-Who: {who}")
+        head = "\r\n".join((*lines, f"Content-Length: {len(body)}", "", ""))
         await hang_up(gateway.url, head.encode() + body, chance.randrange(1, 6000))
 
 
