@@ -209,6 +209,17 @@ async def test_policies_see_the_share_of_the_tightest_budget(client: aiohttp.Cli
         assert (refused.status, refused.said["rule"]) == (403, "spare")
 
 
+async def test_whom_no_budget_is_for_has_used_nothing_of_any(client: aiohttp.ClientSession, tmp_path: Path) -> None:
+    sections = {"pipeline": {"plugins": ["callers", "budgets", "policies", "cost"]}}
+    other = {"name": "others", "tokens": 10, "match": {"principal": "somebody-else"}}
+    async with serving(tmp_path, other, **sections) as (gateway, _, agent):
+        settings = config(agent.url, other, **sections)
+        settings["plugins"]["policies"] = {"rule": [{"name": "spare", "deny": "usage.budget_share > 0.5"}]}
+        gateway.configure(settings)
+        assert (await gateway.gateway.reloads.reload("api")).successful
+        assert (await ask(client, gateway, uses=50)).status == 200
+
+
 # streams
 
 

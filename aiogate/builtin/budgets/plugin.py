@@ -46,6 +46,7 @@ class Budgets:
     """Charges exchanges to budgets: holds an estimate, meters streams, warns and refuses."""
 
     Config = BudgetsConfig
+    tells = frozenset({"usage.budget_share"})
 
     def __init__(self, config: BudgetsConfig) -> None:
         """Keep the budgets."""
@@ -80,6 +81,8 @@ class Budgets:
         Where no gateway runs, as for ``aiogate explain``, nobody knows how a budget stands.
         """
         accounts = self._accounts_of(exchange)
+        if not accounts and exchange.budget_share is None and not self._may_be_charged(exchange):
+            exchange.budget_share = 0.0  # where nothing is bounded, nothing of it is used
         if accounts and self._state is not None:
             try:
                 standings = await self._state.standings([account.claim.counter for account in accounts])
@@ -170,6 +173,11 @@ class Budgets:
 
     def _accounts_of(self, exchange: Exchange) -> tuple[Account, ...]:
         return self._accounts.of(exchange.principal or NOBODY, exchange.agent, exchange.started_wall)
+
+    def _may_be_charged(self, exchange: Exchange) -> bool:
+        """Tell whether there is a budget that an exchange would be charged to if one of the candidates served."""
+        principal, wall = exchange.principal or NOBODY, exchange.started_wall
+        return any(self._accounts.of(principal, agent, wall) for agent in exchange.candidates)
 
     def _charged(self, exchange: Exchange) -> Iterator[tuple[Account, Quota]]:
         """Yield what the exchange was charged to, and how that stood then."""
