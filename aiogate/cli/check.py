@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import click
@@ -12,16 +12,20 @@ import orjson
 
 from aiogate.agent import Agent
 from aiogate.cli import EX_CONFIG, config_file
-from aiogate.errors import Problem, SettingsError, UpstreamError
+from aiogate.errors import AiogateError, Problem, SettingsError, UpstreamError
+from aiogate.exchange import Clock
 from aiogate.pipeline.load import load
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.upstream.dial import Dialer
 from aiogate.proxy.upstream.endpoint import endpoint_for
+from aiogate.server.counters import open_state
 from aiogate.settings.document import Document
 from aiogate.settings.faults import dotted
-from aiogate.settings.model import Settings
+from aiogate.settings.model import Settings, StateSettings
 
 __all__ = ["check"]
+
+_TELLS: Final = "budgets"
 
 
 @click.command(
@@ -36,14 +40,14 @@ __all__ = ["check"]
 )
 @config_file
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
-@click.option("--probe", is_flag=True, help="Connect to each agent too; one that cannot be reached is a problem.")
+@click.option("--probe", is_flag=True, help="Connect to each agent and to Redis; what cannot be reached is a problem.")
 @click.pass_context
 def check(ctx: click.Context, file: Path, *, as_json: bool, probe: bool) -> None:
     """Check a config, the plugins that it builds included."""
     try:
         settings, pipeline = load(file, os.environ)
         if probe:
-            _probe(file, settings.agents.values())
+            _probe(file, settings)
     except SettingsError as error:
         if not as_json:
             raise
@@ -63,7 +67,7 @@ def check(ctx: click.Context, file: Path, *, as_json: bool, probe: bool) -> None
 def _warnings(file: Path, settings: Settings, pipeline: Pipeline) -> Iterator[Problem]:
     """Yield what is in order and yet cannot be meant: a plugin that knows of any has a method ``warnings(agents)``."""
     document = Document.read(file)
-    for path, message in _nobody_may_call(settings, pipeline):
+    for path, message in (*_nobody_may_call(settings, pipeline), *_nobody_tells(pipeline)):
         yield document.placed(Problem(path, message))
     for name, plugin in pipeline.plugins.items():
         warn = getattr(plugin, "warnings", None)
@@ -89,9 +93,23 @@ def _nobody_may_call(settings: Settings, pipeline: Pipeline) -> Iterator[tuple[s
             )
 
 
-def _probe(file: Path, agents: Iterable[Agent]) -> None:
-    """Connect to every agent; raises ``SettingsError`` with those that cannot be reached."""
-    unreachable = _unreachable(agents)
+def _nobody_tells(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    """Yield where a plugin asks (``asks()``) for what no plugin before it tells (``tells``)."""
+    told = set[str]()
+    for name, plugin in pipeline.plugins.items():
+        asks = getattr(plugin, "asks", None)
+        for place, wanted in asks() if asks is not None else ():
+            if wanted not in told:
+                tell = [one for one, other in pipeline.plugins.items() if wanted in getattr(other, "tells", ())]
+                hint = f"put {tell[0]!r} before {name!r}" if tell else f"no plugin tells it: add one such as {_TELLS}"
+                message = f"fails always, and so refuses: nobody knows {wanted}; {hint} in pipeline.plugins"
+                yield f"{dotted(('plugins', name))}.{place}", message
+        told.update(getattr(plugin, "tells", ()))
+
+
+def _probe(file: Path, settings: Settings) -> None:
+    """Connect to every agent and to the state; raises ``SettingsError`` with what cannot be reached."""
+    unreachable = [*_unreachable(settings.agents.values()), *asyncio.run(_state_away(settings.state))]
     if unreachable:
         raise SettingsError(str(file), Document.read(file).in_order(unreachable))
 
@@ -115,6 +133,17 @@ def _unreachable(agents: Iterable[Agent]) -> list[Problem]:
             dialer.close()
 
     return [problem for problem in asyncio.run(probe_all()) if problem is not None]
+
+
+async def _state_away(settings: StateSettings) -> list[Problem]:
+    """Return why the counters cannot be reached, if they cannot."""
+    try:
+        state = await open_state(settings, Clock())
+    except AiogateError as error:
+        return [Problem("state.url", str(error).removeprefix("[state] url: "))]
+    away = state.degraded
+    await state.close()
+    return [] if away is None else [Problem("state.url", away)]
 
 
 class _Connected(asyncio.Protocol):
