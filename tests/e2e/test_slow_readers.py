@@ -6,7 +6,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -72,7 +72,9 @@ async def read_slowly(gateway: Served, seconds: float) -> int:
     return got
 
 
-async def test_memory_per_stream_stays_small_whatever_the_agent_sends(gateway: Served) -> None:
+async def test_memory_per_stream_stays_small_whatever_the_agent_sends(
+    gateway: Served, record_property: Callable[[str, object], None]
+) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         await asyncio.gather(*(read_slowly(gateway, 0.3) for _ in range(3)))
         before = memory(gateway)
@@ -83,5 +85,5 @@ async def test_memory_per_stream_stays_small_whatever_the_agent_sends(gateway: S
             await asyncio.sleep(READ_EVERY_SECONDS)
         got = await asyncio.gather(*reading)
     assert min(got) > READ_BYTES
-    print(f"{(most - before) / STREAMS / 1024:.0f} KiB a stream, {sum(got)} bytes read")
     assert (most - before) / STREAMS < MOST_BYTES_A_STREAM
+    record_property("bytes_a_stream", (most - before) // STREAMS)
