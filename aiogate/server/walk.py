@@ -18,7 +18,6 @@ from aiogate.errors import (
     PluginError,
     Refusal,
     Refused,
-    StateError,
     UpstreamError,
     problem_body,
     problem_headers,
@@ -37,13 +36,13 @@ from aiogate.proxy.upstream import Head, Response
 from aiogate.proxy.vigil import Keepalive
 from aiogate.proxy.websocket import HANDSHAKE, check_handshake, switched, tunnel, wants_websocket
 from aiogate.server.admit import admit
-from aiogate.server.claim import real_amounts
 from aiogate.server.early import begin, broken_promise, wants_events
 from aiogate.server.fallback import Relief
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.outgoing import CHUNKED, Body, injected, request_body
 from aiogate.server.quotas import quota_lines
+from aiogate.server.settle import settle
 from aiogate.server.trip import Request, Trip
 
 __all__ = ["Walk"]
@@ -278,7 +277,10 @@ class Walk:
         await self.answer.send(answer)
 
     async def _conclude(self, outcome: Outcome = Outcome.COMPLETED) -> None:
-        """Settle the exchange and append its record, the first time; raises ``JournalError``."""
+        """Append the exchange's record and settle it, the first time; raises ``JournalError``.
+
+        Nothing is awaited before the record is appended, so nobody can come between an end and its record.
+        """
         exchange, house = self.exchange, self.house
         if exchange.outcome is not None:
             return
@@ -290,15 +292,14 @@ class Walk:
         if self._observe is not None:
             self._observe(b"")
         exchange.ended = house.clock.monotonic()
-        if exchange.grant is not None:
-            try:
-                await house.state.settle(exchange.grant, real_amounts(exchange))
-            except StateError:
-                _log.exception("exchange %s is not settled; its grant expires by itself", exchange.id)
         house.metrics.ended(exchange)
-        line = encode(exchange)
-        house.journal.append(line)
-        house.access_log.write(line)
+        try:
+            line = encode(exchange)
+            house.journal.append(line)
+            house.access_log.write(line)
+        finally:
+            if exchange.grant is not None:
+                await settle(exchange, exchange.grant, house)
 
     async def _cut(self, agent: Agent, error: UpstreamError) -> None:
         """End an answer that the agent broke off: an ordinary refusal where nothing has left yet."""
