@@ -1,0 +1,42 @@
+"""Closes the books on an exchange that has ended: its record is appended, its grant settled, once each.
+
+For the walk, which sees to it that this happens once. The record comes first: nothing is awaited before it, so neither
+a client that leaves nor counters that fail can come between an end and its record.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from aiogate.claims import Grant
+from aiogate.exchange import Exchange
+from aiogate.journal.record import encode
+from aiogate.server.claim import real_amounts
+from aiogate.server.house import House
+
+__all__ = ["close_books"]
+
+_log: Final = logging.getLogger(__name__)
+
+
+async def close_books(exchange: Exchange, house: House) -> None:
+    """Record and settle; raises ``JournalError``, with the grant settled all the same."""
+    house.metrics.ended(exchange)
+    try:
+        line = encode(exchange)
+        house.journal.append(line)
+        house.access_log.write(line)
+    finally:
+        if exchange.grant is not None:
+            await _settle(exchange, house, exchange.grant)
+
+
+async def _settle(exchange: Exchange, house: House, grant: Grant) -> None:
+    """Give the counters what was really taken; where a client leaves meanwhile it goes on by itself: twice is once."""
+    try:
+        await house.state.settle(grant, real_amounts(exchange))
+    except asyncio.CancelledError:
+        house.tasks.spawn(_settle(exchange, house, grant))
+        raise
+    except Exception:  # noqa: BLE001 - the border to the counters: the record is written, and the answer may leave
+        _log.exception("exchange %s is not settled; its grant expires by itself", exchange.id)
