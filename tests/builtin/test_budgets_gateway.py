@@ -322,7 +322,8 @@ async def test_tokens_are_counted_where_an_answer_says_nothing(client: aiohttp.C
 async def test_hang_ups_anywhere_in_a_stream_are_settled_once(tmp_path: Path) -> None:
     async with serving(tmp_path, {"name": "t", "tokens": 10**9, "slice_tokens": 20}) as (gateway, _, _):
         body = orjson.dumps({"events": 12, "uses": 300, **STREAM})
-        head = f"POST /agents/teller HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        lines = ("POST /agents/teller HTTP/1.1", "Host: x", "Connection: close", f"Content-Length: {len(body)}")
+        head = "\r\n".join((*lines, "", "")).encode()
         positions = range(1, 2200, 37)
         for position in positions:
             await hang_up(gateway.url, head + body, position)
