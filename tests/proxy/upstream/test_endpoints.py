@@ -230,3 +230,13 @@ def test_what_is_known_stays_with_an_endpoint_that_stays() -> None:
     assert [place.failures for place in after.places] == [0, 1, 0]
     assert after.places[1] is before.places[1]
     assert after.budget is before.budget
+
+
+def test_another_endpoint_comes_first_whatever_is_known_of_it() -> None:
+    endpoints = Endpoints.of(an_agent(2), lambda: 0.0)
+    assert {endpoints.choose(0.0, [0]) for _ in range(4)} == {1}  # both are well: the first has answered 500
+    endpoints.places[0].failed(0.0, 0.0)
+    endpoints.places[1].failed(0.0, -1.0)
+    endpoints.places[1].failed(0.0, 0.0)
+    assert {endpoints.choose(0.5, [0]) for _ in range(4)} == {1}
+    assert {endpoints.choose(0.5) for _ in range(4)} == {0}
