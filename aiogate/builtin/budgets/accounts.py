@@ -74,7 +74,9 @@ class Account:
     def claimed(self, amount: int) -> Claim:
         """Return the claim on so much."""
         of = self.claim
-        return Claim(of.name, of.counter, of.kind, of.limit, of.seconds, amount, of.measure, of.period)
+        return Claim(
+            of.name, of.counter, of.kind, of.limit, of.seconds, amount, of.measure, of.period, of.on_state_error
+        )
 
     @property
     def slice(self) -> int:
@@ -174,7 +176,8 @@ class Accounts:
             self._sweep(period)
             name = f"budget:{budget.name}" if len(budget.limits) == 1 else f"budget:{budget.name}:{measure}"
             limit, seconds = budget.limits[measure], self.config.hold_seconds
-            claim = Claim(name, counter, Counted.PERIOD, limit, seconds, 1, measure, period)
+            on_error = budget.on_state_error
+            claim = Claim(name, counter, Counted.PERIOD, limit, seconds, 1, measure, period, on_error)
             account = self._open[counter] = Account(budget, values, claim, period, Notes())
         return account
 
