@@ -13,6 +13,7 @@ from typing import Final, Self
 import attrs
 
 from aiogate.errors import JournalError
+from aiogate.journal.action import is_action
 from aiogate.journal.reader import Record, Torn, parsed
 from aiogate.journal.sealed import length, open_segment
 from aiogate.journal.segment import name_of, segments
@@ -153,8 +154,10 @@ class Totals:
         for offset, line, record in _records(block):
             try:
                 if record is not None:
-                    tally.add(record)
-                    count, chain = count + 1, record.get("chain") or ""
+                    if not is_action(record):
+                        tally.add(record)
+                        count += 1
+                    chain = record.get("chain") or ""
                     continue
             except (ValueError, TypeError, KeyError, AttributeError):
                 pass
