@@ -85,7 +85,7 @@ class BudgetSettings:
         match: which exchanges the budget is for; without it all of them.
         on_exhausted: what becomes of a running stream for which nothing is left: it is cut, or it may finish, and what
             it takes is overdrawn.
-        on_state_error: what becomes of it while Redis is slow or gone; without it what ``[state] on_error`` says.
+        on_state_error: what becomes of its exchanges while Redis cannot be reached; without it what ``[state]`` says.
         warn_at: parts of the budget; once so much is spent, that is logged, and answers say so.
         slice_usd: what a stream holds ahead; without it a hundredth of the budget, at most a cent.
         slice_tokens: what a stream holds ahead; without it a hundredth of the budget, at most 1000.
