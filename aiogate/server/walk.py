@@ -51,7 +51,7 @@ _log: Final = logging.getLogger(__name__)
 _UPGRADE: Final = istr("Upgrade")
 _HOST: Final = istr("Host")
 _DRAIN: Final = "drain"
-_CUT_SECONDS: Final = 0.5
+_CUT_SECONDS: Final = 0.4
 """How long a client that does not read may keep the connection of an exchange that was cut."""
 
 
