@@ -59,7 +59,9 @@ class Talk:
         return whole
 
     async def say(self, *pieces: bytes) -> None:
-        """Send bytes as they are."""
+        """Send bytes as they are; raises ``ConnectionResetError`` when the other side has gone, on every event loop."""
+        if self.writer.transport.is_closing():
+            raise ConnectionResetError
         self.writer.write(b"".join(pieces))
         await self.writer.drain()
 
