@@ -126,6 +126,8 @@ def _report(result: Result, options: argparse.Namespace) -> None:
         print(f"{count:9,}  {end}")
     print(f"{result.after['aiogate_exchanges_total']:9,.0f}  exchanges, {result.records:,} records")
     print(f"memory   {mean:,.0f} KiB on an average, {growth:+,.0f} KiB in the {length:.0f} s behind the warm-up")
+    step = max(1, len(result.samples) // 12)
+    print("         ", "  ".join(f"{rss // 1024} MiB at {second:.0f} s" for second, rss in result.samples[::step]))
     print("at rest  ", ", ".join(f"{name.removeprefix('aiogate_')} {result.after[name]:g}" for name in _GAUGES))
     for wrong in result.wrong:
         print(f"WRONG    {wrong}", file=sys.stderr)

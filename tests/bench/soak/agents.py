@@ -46,6 +46,8 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 async def _stream(writer: asyncio.StreamWriter, events: int) -> None:
     writer.write(_STREAM)
     for _ in range(events):
+        if writer.transport.is_closing():
+            raise ConnectionResetError
         writer.write(b"%x\r\n%b\r\n" % (len(_EVENT), _EVENT))
         await writer.drain()
         await asyncio.sleep(EVENT_SECONDS)
