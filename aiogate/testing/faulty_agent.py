@@ -60,9 +60,10 @@ class Talk:
 
     async def say(self, *pieces: bytes) -> None:
         """Send bytes as they are; raises ``ConnectionResetError`` when the other side has gone, on every event loop."""
-        if self.writer.transport.is_closing():
-            raise ConnectionResetError
-        self.writer.write(b"".join(pieces))
+        try:
+            self.writer.write(b"".join(pieces))
+        except RuntimeError as error:  # uvloop's
+            raise ConnectionResetError from error
         await self.writer.drain()
 
     async def crawl(self, data: bytes) -> None:

@@ -28,7 +28,7 @@ _EVENT: Final = b'data: {"choices":[{"delta":{"content":"every word"}}]}\n\n'
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, RuntimeError):  # uvloop's, of who has gone
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
             if length := _LENGTH.search(head):
@@ -46,8 +46,6 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 async def _stream(writer: asyncio.StreamWriter, events: int) -> None:
     writer.write(_STREAM)
     for _ in range(events):
-        if writer.transport.is_closing():
-            raise ConnectionResetError
         writer.write(b"%x\r\n%b\r\n" % (len(_EVENT), _EVENT))
         await writer.drain()
         await asyncio.sleep(EVENT_SECONDS)
