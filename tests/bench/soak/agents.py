@@ -12,6 +12,7 @@ from typing import Final
 import orjson
 
 from aiogate.testing.faults import FAULTS, faulty_agent
+from tests.raw_server import raw_server
 
 __all__ = ["EVENT_SECONDS", "bad_agents", "good_agent"]
 
@@ -55,23 +56,8 @@ async def _stream(writer: asyncio.StreamWriter, events: int) -> None:
 @contextlib.asynccontextmanager
 async def good_agent() -> AsyncIterator[str]:
     """Run it on a free port; yield its URL. ``?events=20`` asks for a stream of so many."""
-    under_way: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        under_way.add(task)
-        try:
-            await _serve(reader, writer)
-        finally:
-            under_way.discard(task)
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1024)
-    try:
-        yield "http://{}:{}".format(*server.sockets[0].getsockname())
-    finally:
-        server.close()
-        await asyncio.gather(*under_way)
+    async with raw_server(_serve) as url:
+        yield url
 
 
 @contextlib.asynccontextmanager
