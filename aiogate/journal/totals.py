@@ -5,7 +5,7 @@ truth: the totals can be deleted and are made anew, save for records whose segme
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
@@ -94,6 +94,22 @@ class Totals:
             folded += count
         return folded
 
+    def has_all_of(self, path: Path) -> bool:
+        """Tell whether a segment is folded to its end, or was once and is archived."""
+        position = self._position(name_of(path))
+        return position < 0 or position == length(path)
+
+    def retire(self, path: Path) -> None:
+        """Keep the sums of a segment apart, so that they stay when its file goes and all else is made anew."""
+        name = name_of(path)
+        with open_segment(path) as file:
+            tally = _tally_of(file)
+        with self._writing():
+            if self._position(name) < 0:
+                return
+            self._add("archive", tally)
+            self.db.execute("UPDATE segments SET retired = 1 WHERE name = ?", (name,))
+
     def _behind(self) -> list[tuple[Path, int]]:
         """Return the segments of which not all is folded, and how much of each is not."""
         positions = dict(self.db.execute("SELECT name, position FROM segments WHERE NOT retired"))
@@ -151,13 +167,9 @@ class Totals:
     def _fold_block(self, path: Path, begin: int, block: bytes, torn: Callable[[Torn], None]) -> int | None:
         tally, name, count, bad, chain = Tally(), name_of(path), 0, list[Torn](), ""
         for offset, line, record in _records(block):
-            try:
-                if record is not None:
-                    tally.add(record)
-                    count, chain = count + 1, record.get("chain") or ""
-                    continue
-            except (ValueError, TypeError, KeyError, AttributeError):
-                pass
+            if record is not None and _added(tally, record):
+                count, chain = count + 1, record.get("chain") or ""
+                continue
             bad.append(Torn(path=path, offset=begin + offset, size=len(line)))
         with self._writing():
             if self._position(name) != begin:
@@ -221,3 +233,21 @@ def _records(block: bytes) -> Iterator[tuple[int, bytes, Record | None]]:
         line = text + b"\n"
         yield offset, line, parsed(line)
         offset += len(line)
+
+
+def _added(tally: Tally, record: Record) -> bool:
+    """Add a record; tell whether it is one."""
+    try:
+        tally.add(record)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return False
+    return True
+
+
+def _tally_of(lines: Iterable[bytes]) -> Tally:
+    tally = Tally()
+    for line in lines:
+        record = parsed(line)
+        if record is not None:
+            _added(tally, record)
+    return tally

@@ -3,6 +3,7 @@
 The one object that ``aiogate serve`` and ``aiogate.testing`` hold.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -15,6 +16,7 @@ from multidict import CIMultiDict
 
 from aiogate.errors import AiogateError
 from aiogate.exchange import Clock
+from aiogate.journal.keeper import Keeper
 from aiogate.journal.writer import Journal
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.answer import Answer
@@ -117,9 +119,12 @@ class Gateway:
         self._rooms.push_async_callback(house.state.close)
         house.journal.open()
         self._rooms.callback(house.journal.close)
+        keeper = Keeper(self.settings.journal, self.clock)
+        keeper.start()
+        self._rooms.push_async_callback(asyncio.to_thread, keeper.stop)
         self._rooms.callback(house.access_log.close)
         self._rooms.callback(house.upstream.close)
-        house.metrics.started(lambda: len(house.open_exchanges))
+        house.metrics.started(lambda: len(house.open_exchanges), house.journal)
         self.reloads = Reloads(self, house, self.load, self.retired)
         await self.reloads.start()
         app = admin_app(self)
@@ -213,6 +218,6 @@ class Gateway:
         """Return what has to be in order for new exchanges, by name."""
         return {
             "accepting": not self.house.stopping,
-            "journal": self.house.journal.healthy,
+            "journal": self.house.journal.admits,
             "plugins": self.reloads.plugins_run,
         }
