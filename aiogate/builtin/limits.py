@@ -38,14 +38,19 @@ _ANSWER_TOKENS: Final = 256
 """Of an answer by an agent of which nobody knows anything yet."""
 
 
+def _own_limit(rate: Rate, agent: Agent) -> LimitSettings:
+    """Return what an agent's ``rate_limit`` would be among the others."""
+    return LimitSettings(name="own", rate=rate, per=("principal", "agent"), match=MatchSettings(agent=(agent.id,)))
+
+
 def _never_binds(limit: LimitSettings, stricter: LimitSettings) -> bool:
     """Tell whether every exchange that one limit counts is counted by another that leaves less, for as long."""
     if limit is stricter or limit.rate is None or stricter.rate is None:
         return False
     if limit.concurrency is not None or limit.tokens is not None:
         return False
-    same = limit.match == stricter.match and set(limit.per) == set(stricter.per)
-    return same and stricter.rate.amount < limit.rate.amount and stricter.rate.seconds >= limit.rate.seconds
+    counts_all = stricter.match in {limit.match, MatchSettings()} and set(stricter.per) <= set(limit.per)
+    return counts_all and stricter.rate.amount < limit.rate.amount and stricter.rate.seconds >= limit.rate.seconds
 
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -74,6 +79,10 @@ class Limits:
                 if _never_binds(limit, stricter):
                     yield f"limit[{index}].rate", f"can never bind: limit {stricter.name!r} is reached before it"
                     break
+            for agent in agents.values():
+                if agent.rate_limit is not None and _never_binds(_own_limit(agent.rate_limit, agent), limit):
+                    message = f"is reached before the rate_limit of agent {agent.id!r}, which can never bind"
+                    yield f"limit[{index}].rate", message
 
     @hookimpl
     def lifespan(self, gateway: Gateway) -> None:

@@ -6,6 +6,8 @@ from aiohttp.web import RequestPayloadError
 
 from aiogate.errors import Refusal, Refused, refusal
 from aiogate.proxy.inbound import Inbound
+from aiogate.proxy.pace import Lateness, Pace
+from aiogate.proxy.upstream.watch import Watched
 
 __all__ = ["ClientBody", "too_large"]
 
@@ -19,7 +21,17 @@ class ClientBody:
         expects_continue: the client waits for ``100 Continue`` before it sends anything (RFC 9110 section 10.1.1).
     """
 
-    __slots__ = ("expects_continue", "inbound", "max_bytes", "received", "refused")
+    __slots__ = (
+        "_lateness",
+        "_waits",
+        "expects_continue",
+        "inbound",
+        "max_bytes",
+        "pace",
+        "received",
+        "refused",
+        "waits_in",
+    )
 
     def __init__(self, inbound: Inbound, max_bytes: int, expects_continue: bool) -> None:
         self.inbound = inbound
@@ -27,6 +39,11 @@ class ClientBody:
         self.expects_continue = expects_continue
         self.received = 0
         self.refused: Refused | None = None
+        self.pace: Pace | None = None
+        """Who looks whether the client is too slow; None: nobody."""
+        self._lateness: Lateness | None = None
+        self._waits = False
+        self.waits_in: set[Watched] | None = None
 
     async def read(self, max_bytes: int) -> bytes:
         """Return the whole body; raises ``Refused`` (413) when it is longer than ``max_bytes`` or the agent's bound."""
@@ -48,14 +65,39 @@ class ClientBody:
 
     async def _chunks(self, bound: int) -> AsyncIterator[bytes]:
         self._continue()
-        content = self.inbound.content
+        content, pace = self.inbound.content, self.pace
+        if pace is not None and not content.is_eof():
+            self._lateness = Lateness()
+            pace.watch.add(self)
         try:
-            while chunk := await content.readany():
+            while True:
+                self._waits = True
+                chunk = await content.readany()
+                self._waits = False
+                if not chunk:
+                    return
                 self._count(chunk, bound)
                 yield chunk
         except RequestPayloadError as error:
-            self.refused = Refused(refusal("bad_request", "the request's body is not framed as its head says"))
+            if self.refused is None:
+                self.refused = Refused(refusal("bad_request", "the request's body is not framed as its head says"))
             raise self.refused from error
+        finally:
+            if pace is not None:
+                pace.watch.discard(self)
+
+    def check(self, now: float) -> float:
+        """Give up on a client that sends its body too slowly; the coarse timer calls it while somebody reads it."""
+        if self.pace is None or self._lateness is None:
+            return now
+        bounds = self.pace.bounds()
+        if self._lateness.is_late(now, self.received, bounds, waits=self._waits):
+            detail = f"the body came too slowly: nothing for {bounds.body_seconds:g} s"
+            if bounds.body_bytes_per_second:
+                detail += f", or fewer than {bounds.body_bytes_per_second} bytes a second"
+            self.refused = Refused(refusal("request_timeout", detail))
+            self.inbound.content.set_exception(RequestPayloadError("the client is too slow"))
+        return now
 
     def _count(self, chunk: bytes, bound: int) -> None:
         self.received += len(chunk)

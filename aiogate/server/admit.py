@@ -10,18 +10,19 @@ from aiogate.exchange import Exchange, Reply
 from aiogate.proxy.body import too_large
 from aiogate.server.choose import choose
 from aiogate.server.claim import take_claims
+from aiogate.server.crowd import Crowd
 from aiogate.server.generation import Generation
 from aiogate.state import State
 
 __all__ = ["admit"]
 
 
-async def admit(exchange: Exchange, generation: Generation, state: State) -> Agent | Refusal | Reply:
+async def admit(exchange: Exchange, generation: Generation, state: State, crowd: Crowd) -> Agent | Refusal | Reply:
     """Return the agent that serves, or what ends the exchange; raises ``PluginError`` or ``Refused``."""
     pipeline = generation.pipeline
     ended = await pipeline.pre_request(exchange)
     if exchange.agent is None:
-        return await choose(exchange, ended, generation, state)
+        return await choose(exchange, ended, generation, state, crowd)
     if ended is not None:
         return ended
     if exchange.principal is None:
@@ -31,6 +32,7 @@ async def admit(exchange: Exchange, generation: Generation, state: State) -> Age
         max_body = generation.settings.server.max_body
     if exchange.content_length is not None and exchange.content_length > max_body:
         return too_large(max_body)
+    crowd.enter(exchange, generation.settings.server.max_exchanges_per_principal)
     agent = await pipeline.route(exchange) if pipeline.stages.route else exchange.candidates[0]
     exchange.agent = agent
     return await take_claims(exchange, generation, state) or agent

@@ -13,6 +13,7 @@ from aiogate.pipeline.ranking import ranking_of
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.body import ClientBody, too_large
 from aiogate.server.claim import STATE_UNAVAILABLE, take_claims
+from aiogate.server.crowd import Crowd
 from aiogate.server.generation import Generation
 from aiogate.server.listing import listed
 from aiogate.state import State
@@ -24,9 +25,9 @@ OPERATOR = "operator"
 
 
 async def choose(
-    exchange: Exchange, ended: Refusal | Reply | None, generation: Generation, state: State
+    exchange: Exchange, ended: Refusal | Reply | None, generation: Generation, state: State, crowd: Crowd
 ) -> Agent | Refusal | Reply:
-    """Return the agent that serves, or what ends the exchange.
+    """Return the agent that serves, or what ends the exchange; raises ``PluginError`` or ``Refused``.
 
     ``ended`` is what the plugins have said. A caller that nobody knows learns nothing of agents and capabilities.
     """
@@ -39,6 +40,7 @@ async def choose(
         return _explained(exchange, generation.pipeline)
     if ended is not None:
         return ended
+    crowd.enter(exchange, generation.settings.server.max_exchanges_per_principal)
     return await _tried(exchange, generation, state)
 
 

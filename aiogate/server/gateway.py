@@ -22,10 +22,12 @@ from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.answer import Answer
 from aiogate.proxy.conformance import wrong_with
 from aiogate.proxy.inbound import Inbound
+from aiogate.proxy.pace import Pace
 from aiogate.proxy.target import target_of
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.admin import admin_app
+from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.metrics import Metrics
@@ -39,7 +41,6 @@ from aiogate.state.memory import MemoryState
 __all__ = ["Gateway"]
 
 _log: Final = logging.getLogger(__name__)
-_HEAD_BYTES: Final = 16384
 _LINGER_SECONDS: Final = 2.0
 _CUT_SECONDS: Final = 2.0
 _TASKS_SECONDS: Final = 10.0
@@ -67,6 +68,7 @@ class Gateway:
     retired: Callable[[], object] | None
     house: House = attrs.field(init=False)
     reloads: Reloads = attrs.field(init=False)
+    pace: Pace = attrs.field(init=False)
     public: Address | None = attrs.field(default=None, init=False)
     admin: Address | None = attrs.field(default=None, init=False)
     _rooms: AsyncExitStack = attrs.field(factory=AsyncExitStack, init=False)
@@ -125,6 +127,7 @@ class Gateway:
         self._rooms.callback(house.access_log.close)
         self._rooms.callback(house.upstream.close)
         house.metrics.started(lambda: len(house.open_exchanges), house.journal)
+        self.pace = Pace(house.upstream.watch, lambda: self.settings.server)
         self.reloads = Reloads(self, house, self.load, self.retired)
         await self.reloads.start()
         app = admin_app(self)
@@ -134,11 +137,11 @@ class Gateway:
     def _public_runner(self) -> web.ServerRunner:
         server = PublicServer(
             self.handle,
+            pace=self.pace,
+            most_connections=lambda: self.settings.server.max_connections,
             handler_cancellation=True,
             auto_decompress=False,
             keepalive_timeout=self.settings.server.keepalive_seconds,
-            max_line_size=_HEAD_BYTES,
-            max_field_size=_HEAD_BYTES,
             lingering_time=_LINGER_SECONDS,
             access_log=None,
         )
@@ -198,12 +201,19 @@ class Gateway:
             await self._probe(answer, target.full_path)
             return answer
         body, exchange = open_exchange(inbound, target, generation)
-        walk = Walk(exchange, inbound, body, generation, house, answer, target.refused or wrong_with(inbound))
+        body.pace = self.pace
+        refused = target.refused or wrong_with(inbound)
+        if house.stopping and house.cutting:
+            refused = SHUTTING_DOWN
+        elif len(house.open_exchanges) >= generation.settings.server.max_exchanges:
+            refused = TOO_MANY_EXCHANGES
+        walk = Walk(exchange, inbound, body, generation, house, answer, refused)
         house.open_exchanges[exchange.id] = walk
         try:
             return await walk.run()
         finally:
             house.open_exchanges.pop(exchange.id, None)
+            house.crowd.leave(exchange)
             if house.stopping or house.outgoing:
                 house.left(exchange.id, generation.number)
 

@@ -13,6 +13,7 @@ from aiogate.exchange import Clock, Exchange
 from aiogate.journal.writer import Journal
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
+from aiogate.server.crowd import Crowd
 from aiogate.server.generation import Generation
 from aiogate.server.metrics import Metrics
 from aiogate.state import State
@@ -78,6 +79,7 @@ class House:
     access_log: AccessLog
     metrics: Metrics
     tasks: Tasks = attrs.field(factory=Tasks)
+    crowd: Crowd = attrs.field(factory=Crowd)
     open_exchanges: dict[str, UnderWay] = attrs.field(factory=dict)
     stopping: bool = False
     cutting: bool = False

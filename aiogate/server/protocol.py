@@ -9,7 +9,7 @@ requests of a connection in one task, and takes a small body without a copy. Ano
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiohttp
 from aiohttp import HttpVersion10, HttpVersion11, http_exceptions, web, web_protocol
@@ -19,8 +19,10 @@ from aiohttp.web import BaseRequest, RequestPayloadError, StreamResponse
 
 from aiogate.errors import Refusal, problem_body, problem_headers, refusal
 from aiogate.proxy.answer import Answer
-from aiogate.proxy.head import now
 from aiogate.proxy.inbound import Inbound
+from aiogate.proxy.pace import Pace
+from aiogate.proxy.upstream.watch import Watched
+from aiogate.server.farewell import Farewells, answer_of_our_own
 
 __all__ = ["TESTED", "Handle", "PublicServer"]
 
@@ -36,17 +38,113 @@ _UNSPOKEN: Final = refusal("bad_request", "the request is not HTTP/1.1 or HTTP/1
 _BAD: Final = http_exceptions.BadHttpMessage
 _TOO_MANY: Final = "Too many headers received"
 _LEAST_PAYLOAD: Final = 65536
+_FULL: Final = refusal("too_many_connections", "as many connections are open as may be; come back in a moment")
+_LINE_BYTES: Final = 16384
+_FIELD_BYTES: Final = 16383
+"""One less, so that aiohttp's error says which of the two it was."""
+_HEAD_BYTES: Final = 65536
+_TOO_LONG: Final = refusal("url_too_long", f"the URL is longer than {_LINE_BYTES} bytes")
+_TOO_LARGE: Final = refusal(
+    "headers_too_large",
+    f"a header is longer than {_FIELD_BYTES} bytes, there are more than 128, or all of them are too long together",
+)
 
 
 class _Public(web_protocol.RequestHandler):
-    __slots__ = ()
+    __slots__ = ("begun", "head_bytes", "waits_in")
+
+    begun: float | None
+    """Since when a part of a head is here, in the loop's time."""
+    head_bytes: int
+    waits_in: set[Watched] | None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, or turn away what is more than may be open."""
+        server = self._server()
+        if server.is_full:
+            server.farewells.say(cast("asyncio.Transport", transport), answer_of_our_own(_FULL))
+            return
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Look at it no more."""
+        if self.begun is not None:
+            self._head_is_over()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Read on; a body that breaks its framing fails for the exchange that reads it, which would wait for ever."""
         super().data_received(data)
         messages = self._messages
-        if messages and self._current_request is not None and isinstance(messages[-1][0], web_protocol._ErrInfo):  # noqa: SLF001 - aiohttp 3.14 says it nowhere else
-            self._current_request.content.set_exception(RequestPayloadError("the body's framing is broken"))
+        if not messages:
+            if self._waiter is not None or not self._request_count:
+                self._head_goes_on(len(data))
+            return
+        if self.begun is not None:
+            self._head_is_over()
+        if isinstance(messages[-1][0], web_protocol._ErrInfo):  # noqa: SLF001 - aiohttp 3.14 says it nowhere else
+            self._body_is_broken()
+
+    def check(self, now: float) -> float:
+        """Give up on a client that sends a head too slowly; the coarse timer calls it while there is a part of one."""
+        pace = self._server().pace
+        if pace is None or self.begun is None:
+            return now
+        seconds = pace.bounds().header_seconds
+        if now - self.begun >= seconds:
+            self._turn_away(refusal("request_timeout", f"the request's head did not come within {seconds:g} s"))
+            return now
+        return self.begun + seconds
+
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - aiohttp's
+        """Leave out what is no fault of ours: a body that broke and that aiohttp still wants to see the end of."""
+        if not isinstance(kwargs.get("exc_info"), RequestPayloadError):
+            super().log_exception(*args, **kwargs)
+
+    def _server(self) -> "PublicServer":
+        return self._manager  # type: ignore[return-value] # aiohttp's own word for it
+
+    def _head_goes_on(self, size: int) -> None:
+        """Note that a head comes in pieces; a whole one never gets here."""
+        pace = self._server().pace
+        if pace is None or self._force_close or self._close:
+            return
+        if self.begun is None:
+            self.begun = self._loop.time()
+            self.head_bytes = 0
+            pace.watch.add(self)
+        self.head_bytes += size
+        if self.head_bytes > _HEAD_BYTES:
+            self._turn_away(_TOO_LARGE)
+
+    def _head_is_over(self) -> None:
+        self.begun = None
+        if (pace := self._server().pace) is not None:
+            pace.watch.discard(self)
+
+    def _turn_away(self, problem: Refusal) -> None:
+        """Answer a head that is not whole, and close."""
+        self._refuse(problem)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Close, and let the client read what it was told."""
+        if self.transport is not None:
+            self._server().farewells.say(self.transport)
+            self.transport = None
+        self.connection_lost(None)
+
+    def _body_is_broken(self) -> None:
+        """Tell whoever reads the body that is on its way: of the last request that is waiting, or of the one served."""
+        messages, current = self._messages, self._current_request
+        content = messages[-2][1] if len(messages) > 1 else current.content if current is not None else None
+        if content is not None and not content.is_eof():
+            content.set_exception(RequestPayloadError("the body's framing is broken"))
+
+    def _refuse(self, problem: Refusal) -> None:
+        """Answer what is no request, or what a fault of ours has left without an answer."""
+        if self.transport is not None:
+            self.transport.write(answer_of_our_own(problem))
 
     def handle_error(
         self,
@@ -147,19 +245,10 @@ class _Quick(_Public):
                     await content.readany()
         except TimeoutError:
             self.close()
-        except (RequestPayloadError, ConnectionError):
+        except RequestPayloadError:
+            self._leave()
+        except ConnectionError:
             self.close()
-
-    def _refuse(self, problem: Refusal) -> None:
-        """Answer what is no request, or what a fault of ours has left without an answer."""
-        transport = self.transport
-        if transport is None:
-            return
-        body = problem_body(problem, "", "")
-        lines = [f"HTTP/1.1 {problem.status} {problem.title}"]
-        lines += [f"{name}: {value}" for name, value in problem_headers(problem)]
-        lines += [f"Content-Length: {len(body)}", f"Date: {now()}", "Connection: close", "", ""]
-        transport.write("\r\n".join(lines).encode() + body)
 
 
 class PublicServer(web.Server):
@@ -168,17 +257,31 @@ class PublicServer(web.Server):
     Args:
         handle: serves one request.
         quick: by aiohttp's private names; None: where this version of aiohttp was tested with.
+        pace: who looks at heads that are not whole; None: nobody.
+        most_connections: how many may be open at once; None: any number.
         settings: as ``web.Server`` takes them.
     """
 
-    def __init__(self, handle: Handle, *, quick: bool | None = None, **settings: Any) -> None:  # noqa: ANN401 - aiohttp's
+    def __init__(
+        self,
+        handle: Handle,
+        *,
+        quick: bool | None = None,
+        pace: Pace | None = None,
+        most_connections: Callable[[], int] | None = None,
+        **settings: Any,  # noqa: ANN401 - aiohttp's
+    ) -> None:
         async def public(request: BaseRequest) -> Answer | StreamResponse:
             if request.version not in _SPOKEN:
                 return _whole(_UNSPOKEN)
             return await handle(Inbound.of(request))
 
+        settings = {"max_line_size": _LINE_BYTES, "max_field_size": _FIELD_BYTES, **settings}
         super().__init__(public, **settings)  # type: ignore[arg-type] # an Answer does what is asked of a response
         self.handle = handle
+        self.pace = pace
+        self.farewells = Farewells()
+        self._most_connections = most_connections
         if quick is None:
             quick = aiohttp.__version__.startswith(TESTED)
         self._protocol = _Quick if quick else _Public
@@ -186,7 +289,14 @@ class PublicServer(web.Server):
     def __call__(self) -> web_protocol.RequestHandler:
         """Return the protocol for a new connection."""
         kwargs: dict[str, Any] = self._kwargs
-        return self._protocol(self, loop=self._loop, **kwargs)
+        protocol = self._protocol(self, loop=self._loop, **kwargs)
+        protocol.begun = protocol.waits_in = None
+        return protocol
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many connections are open as may be."""
+        return self._most_connections is not None and len(self._connections) >= self._most_connections()
 
 
 def _whole(problem: Refusal) -> StreamResponse:
@@ -202,8 +312,10 @@ def _problem(status: int, error: BaseException | None) -> Refusal:
     if status >= 500:  # noqa: PLR2004 - a fault of ours
         _log.error("a request failed in the listener", exc_info=error)
         return refusal("internal_error", "the gateway failed")
-    if isinstance(error, http_exceptions.LineTooLong) or (isinstance(error, _BAD) and error.message == _TOO_MANY):
-        return refusal("headers_too_large", "the request line or a header is too long, or there are too many headers")
+    if isinstance(error, http_exceptions.LineTooLong):
+        return _TOO_LONG if error.args[1] == _LINE_BYTES else _TOO_LARGE
+    if isinstance(error, _BAD) and error.message == _TOO_MANY:
+        return _TOO_LARGE
     return refusal("bad_request", "the request is not valid HTTP")
 
 

@@ -111,7 +111,7 @@ class Walk:
             await self._refuse(self.refused)
             return
         try:
-            admitted = await admit(exchange, self.generation, self.house.state)
+            admitted = await admit(exchange, self.generation, self.house.state, self.house.crowd)
         except Refused as refused:
             admitted = refused.refusal
         except PluginError as error:

@@ -69,8 +69,16 @@ class ServerSettings:
         anonymous: serve callers whom no plugin has authenticated.
         max_body: bytes of a request body; more is 413. An agent may have its own.
         access_log: one line per exchange on stdout; ``auto`` is pretty on a terminal and JSON elsewhere.
-        grace_seconds: how long open exchanges may go on after SIGTERM.
+        drain_delay_seconds: how long clients are still let in after SIGTERM, while ``/readyz`` says not to send any.
+        grace_seconds: how long open exchanges may go on after that.
         keepalive_seconds: how long a connection may stay open between two requests.
+        header_seconds: how long the head of a request may take from its first byte on; longer is 408.
+        body_seconds: how long the gateway waits for the next piece of a body; longer is 408.
+        body_bytes_per_second: what its waits for a body must have brought on an average, once they are longer than
+            ``body_seconds`` together; less is 408. 0: any pace will do.
+        max_connections: open at once; the next one gets a 503 and is closed.
+        max_exchanges: under way at once; the next one is a 503.
+        max_exchanges_per_principal: of one principal, anonymous callers aside; the next one is a 429.
         stream_keepalive_seconds: for how long an event stream may be silent before the client gets a comment,
             ``: keepalive``, so that nothing between here and there gives it up; 0: for ever. An agent may have its own.
         trusted_proxies: networks (CIDRs) whose word on the client's address counts: ``Forwarded``, ``X-Forwarded-For``.
@@ -80,8 +88,15 @@ class ServerSettings:
     anonymous: bool = False
     max_body: Size = attrs.field(default=Size(100 * 1024 * 1024), validator=is_positive)
     access_log: Literal["auto", "json", "pretty", "off"] = "auto"
+    drain_delay_seconds: float = attrs.field(default=0.0, validator=at_least(0))
     grace_seconds: float = attrs.field(default=30.0, validator=at_least(0))
     keepalive_seconds: float = attrs.field(default=75.0, validator=is_positive)
+    header_seconds: float = attrs.field(default=10.0, validator=is_positive)
+    body_seconds: float = attrs.field(default=30.0, validator=is_positive)
+    body_bytes_per_second: int = attrs.field(default=240, validator=at_least(0))
+    max_connections: int = attrs.field(default=10_000, validator=at_least(1))
+    max_exchanges: int = attrs.field(default=10_000, validator=at_least(1))
+    max_exchanges_per_principal: int = attrs.field(default=1_000, validator=at_least(1))
     stream_keepalive_seconds: float = attrs.field(default=15.0, validator=at_least(0))
     trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=are_networks)
 

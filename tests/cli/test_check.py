@@ -30,7 +30,7 @@ def test_a_config_in_order_is_said_to_be(file: Path) -> None:
 
 def test_the_config_that_is_shipped_is_in_order() -> None:
     shipped = Path(__file__).parents[2] / "conf/gateway.toml"
-    assert check(shipped).output == f"{shipped}: in order (2 agents, 6 plugins)\n"
+    assert check(shipped).output == f"{shipped}: in order (3 agents, 8 plugins)\n"
 
 
 def test_the_environment_may_name_the_config(file: Path) -> None:
@@ -126,13 +126,25 @@ def test_a_limit_that_can_never_bind_is_a_warning(file: Path) -> None:
             "strict": 'rate = "10/hour"\nper = ["agent", "principal"]',
             "short": 'rate = "5/second"\nper = ["agent", "principal"]',
             "nowhere": 'rate = "1/hour"\nmatch = { agent = "none" }',
+            "coarse": 'rate = "9/hour"\nper = ["principal"]',
         }.items()
     )
     file.write_text(f'pipeline.plugins = ["limits"]\n{IN_ORDER}{limits}')
     assert check(file).stderr.splitlines() == [
         "aiogate: warning: plugins.limits.limit[0].rate: can never bind: limit 'strict' is reached before it (line 7)",
+        "aiogate: warning: plugins.limits.limit[1].rate: can never bind: limit 'coarse' is reached before it (line 11)",
         "aiogate: warning: plugins.limits.limit[3].match.agent: can never bind: there is no agent none (line 20)",
     ]
+
+
+def test_an_agents_own_limit_that_can_never_bind_is_a_warning(file: Path) -> None:
+    agent = f'pipeline.plugins = ["limits"]\n{IN_ORDER}rate_limit = "100/minute"\n'
+    limit = '[[plugins.limits.limit]]\nname = "all"\nper = ["principal"]\n'
+    file.write_text(f'{agent}{limit}rate = "100/minute"\n')
+    assert check(file).stderr == ""
+    file.write_text(f'{agent}{limit}rate = "99/minute"\n')
+    warning = "is reached before the rate_limit of agent 'support', which can never bind"
+    assert check(file).stderr == f"aiogate: warning: plugins.limits.limit[0].rate: {warning} (line 9)\n"
 
 
 def test_a_probe_connects_to_every_agent_and_says_what_fails(file: Path) -> None:

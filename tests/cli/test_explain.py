@@ -37,6 +37,8 @@ def test_every_step_is_there_in_order_up_to_the_agent() -> None:
         "api_keys.pre_request",
         "roles.pre_request",
         "policies.pre_request",
+        "breaker.pre_request",
+        "routing.route",
         "limits.claims",
     ]
     assert verdicts(found)["limits.claims"].startswith("claims 1 of 3 in 60 s (rate_limit), ")

@@ -183,7 +183,9 @@ async def test_the_catalogue_lists_the_agents(client: aiohttp.ClientSession, tmp
         ("GET http://front/agents/echo/x HTTP/1.1\r\nHost: front\r\nConnection: close\r\n\r\n", "200"),
         ("NO HTTP AT ALL\r\n\r\n", "400"),
         ("GET /agents/echo/x HTTP/1.1\r\nAuthorization: Bearer agk_s3cret\x00\r\nHost: x\r\n\r\n", "400"),
-        (f"GET /agents/echo/{'x' * 40_000} HTTP/1.1\r\nHost: x\r\n\r\n", "431"),
+        (f"GET /agents/echo/{'x' * 40_000} HTTP/1.1\r\nHost: x\r\n\r\n", "414"),
+        (f"GET /agents/echo/x HTTP/1.1\r\nHost: x\r\nX: {'y' * 16_384}\r\n\r\n", "431"),
+        (f"GET /agents/echo/x HTTP/1.1\r\nHost: x\r\n{129 * 'X: y|'}|".replace("|", "\r\n"), "431"),
     ],
 )
 async def test_a_strange_request_gets_a_clear_answer_that_quotes_nothing(

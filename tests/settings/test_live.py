@@ -8,7 +8,20 @@ from aiogate.server.restart import KEPT
 from aiogate.settings.model import Settings
 
 LIVE: Final = {
-    "server": {"anonymous", "grace_seconds", "max_body", "stream_keepalive_seconds", "trusted_proxies"},
+    "server": {
+        "anonymous",
+        "body_bytes_per_second",
+        "body_seconds",
+        "drain_delay_seconds",
+        "grace_seconds",
+        "header_seconds",
+        "max_body",
+        "max_connections",
+        "max_exchanges",
+        "max_exchanges_per_principal",
+        "stream_keepalive_seconds",
+        "trusted_proxies",
+    },
     "pipeline": {"plugins"},
 }
 """Read anew for each exchange, or when it is needed, from the generation that is in force."""

@@ -105,6 +105,7 @@ class Upstream:
         self._loop = asyncio.get_running_loop()
         self._dialer = Dialer()
         self.watch = Watch(self._loop)
+        """The timer that looks at whatever is incomplete, of agents and of clients."""
         self._callers = Callers()
         self._destinations: dict[str, Destination] = {}
         self._agents: Mapping[str, Agent] | None = None
