@@ -18,6 +18,7 @@ MOST_BYTES: Final = 256 * 1024
 """A longer body of a request is not looked at."""
 
 _BYTES_A_TOKEN: Final = 4
+_MOST_COUNTED_BYTES: Final = 64 * 1024
 _MOST_TOKENS: Final = 10**9
 _MOST_CHOICES: Final = 1024
 _SHARE: Final = 8
@@ -79,8 +80,11 @@ def _most_tokens(said: Mapping[str, Any]) -> int | None:
 
 
 def estimate(exchange: Exchange, request: Asked, output_tokens: int) -> Usage:
-    """Return the usage of an exchange if its answer has so many tokens; four bytes of its request are one."""
-    size = exchange.content_length or len(exchange.body or b"")
+    """Return the usage of an exchange if its answer has so many tokens; four bytes of its request are one.
+
+    Of a long request only the beginning counts: most of it is an image or a file, which are few tokens.
+    """
+    size = min(exchange.content_length or len(exchange.body or b""), _MOST_COUNTED_BYTES)
     return Usage(
         source="estimated",
         model=request.model,

@@ -116,12 +116,14 @@ class Limits:
         """Return the claims with an estimate of the tokens that this exchange will use."""
         exchange[ESTIMATE] = True
         request = asked_of(exchange)
+        of_request = estimate(exchange, request, 0).input_tokens or 0
         mean = None if self._means is None else self._means.tokens(agent.id)
         if request.output_tokens is not None or mean is None:
-            usage = estimate(exchange, request, request.output_tokens or _ANSWER_TOKENS)
-            mean = (usage.input_tokens or 0) + (usage.output_tokens or 0)
+            tokens = of_request + (request.output_tokens or _ANSWER_TOKENS)
+        else:
+            tokens = max(1, mean, of_request)
         return [
-            attrs.evolve(claim, amount=min(mean, claim.limit)) if claim.measure is Measure.TOKENS else claim
+            attrs.evolve(claim, amount=min(tokens, claim.limit)) if claim.measure is Measure.TOKENS else claim
             for claim in claims
         ]
 

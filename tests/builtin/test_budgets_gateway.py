@@ -109,6 +109,17 @@ async def test_without_a_word_of_tokens_the_agents_mean_is_held(client: aiohttp.
         await call
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_request_that_is_more_than_what_is_left_is_refused_whatever_others_have_used(
+    client: aiohttp.ClientSession, tmp_path: Path, stream: bool
+) -> None:
+    async with serving(tmp_path, {"name": "t", "tokens": 1000}) as (gateway, _, agent):
+        assert (await ask(client, gateway, uses=10)).status == 200
+        refused = await ask(client, gateway, uses=10, stream=stream, text="word" * 1000)
+        assert (refused.status, refused.said["wanted"] > 1000) == (429, True)
+        assert len(agent.seen) == 1
+
+
 async def test_two_hundred_callers_at_a_budget_for_fifty_exactly_fifty_pass(
     client: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
@@ -169,6 +180,19 @@ async def test_counters_survive_a_reload_and_follow_their_limit(client: aiohttp.
         assert (await ask(client, gateway, uses=40, max_tokens=40)).status == 200
         assert (await ask(client, gateway, uses=40, max_tokens=40)).status == 429
         assert sorted(await standing(gateway)) == [("new", "tokens", 140, 0), ("t", "tokens", 140, 0)]
+
+
+async def test_what_was_warned_of_is_not_logged_again_after_a_reload(
+    client: aiohttp.ClientSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "aiogate.builtin")
+    budget = {**TOKENS, "warn_at": [0.5]}
+    async with serving(tmp_path, budget) as (gateway, _, agent):
+        await ask(client, gateway, uses=60)
+        gateway.configure(config(agent.url, {**budget, "tokens": 110}))
+        assert (await gateway.gateway.reloads.reload("api")).successful
+        assert (await ask(client, gateway, uses=1)).headers["X-Aiogate-Budget-Warning"] == '"t";spent=0.545'
+    assert caplog.messages == ["budget t has reached 0.5: 60 of 100 tokens are spent"]
 
 
 async def test_policies_see_the_share_of_the_tightest_budget(client: aiohttp.ClientSession, tmp_path: Path) -> None:

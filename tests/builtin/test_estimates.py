@@ -48,6 +48,10 @@ def test_four_bytes_of_a_request_are_a_token() -> None:
     assert usage == Usage(source="estimated", model="m-1", input_tokens=101, output_tokens=7)
 
 
+def test_a_long_request_is_not_taken_for_text() -> None:
+    assert estimate(an_exchange(content_length=10**8), Asked(), 0).input_tokens == 16_384
+
+
 def test_means_follow_what_is_used() -> None:
     means = Means()
     assert (means.tokens("a"), means.nanousd("a")) == (None, None)

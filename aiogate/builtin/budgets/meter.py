@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from aiogate import AiogateError, Exchange, Grant, Measure, Quota, Shortage, State, Usage, budget_refusal
+from aiogate import AiogateError, Exchange, Measure, Refusal, Shortage, State, Usage, budget_refusal, refusal
 from aiogate.builtin.budgets.accounts import Account
 from aiogate.usage import model_in, text_bytes
 
@@ -40,8 +40,7 @@ class Line:
 
     account: Account
     held: int
-    exhausted: Quota | None = None
-    retry_after_seconds: float = 0.0
+    exhausted: Refusal | None = None
     done: bool = False
     """Whether nothing more is to be held: the stream may finish on overdraft, or it was cut."""
 
@@ -152,18 +151,18 @@ class Meter:
             return
         claim = account.claimed(-(-missing // slice_) * slice_)
         try:
-            decision: Grant | Shortage | None = await self._state.extend(grant, [claim])
+            decision = await self._state.extend(grant, [claim])
         except AiogateError as error:
-            _log.error("exchange %s: budget %r cannot be held: %s", self._exchange.id, account.budget.name, error)
-            decision = Shortage(claim, 1.0, (Quota(claim, 0, 1.0),))
-        if isinstance(decision, Grant):
-            line.held += claim.amount
+            _log.error("exchange %s: no more of budget %r: %s", self._exchange.id, account.budget.name, error)
+            line.exhausted = refusal("state_unavailable", "the counters cannot be reached; nothing more can be held")
+            return
+        if isinstance(decision, Shortage):
+            line.exhausted = budget_refusal(decision.quotas[0], decision.retry_after_seconds)
         elif decision is not None:
-            line.exhausted = decision.quotas[0]
-            line.retry_after_seconds = decision.retry_after_seconds
+            line.held += claim.amount
 
     def _end(self, line: Line) -> None:
         """End a stream that has used up what it could get, where its budget does not let it finish."""
         line.done = True
         if line.account.budget.on_exhausted == "cut" and line.exhausted is not None:
-            self._exchange.cut(budget_refusal(line.exhausted, line.retry_after_seconds))
+            self._exchange.cut(line.exhausted)

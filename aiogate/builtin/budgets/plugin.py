@@ -8,7 +8,21 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
-from aiogate import Agent, Claim, Counted, Exchange, Gateway, Key, Measure, Observer, Quota, State, Usage, hookimpl
+from aiogate import (
+    Agent,
+    AiogateError,
+    Claim,
+    Counted,
+    Exchange,
+    Gateway,
+    Key,
+    Measure,
+    Observer,
+    Quota,
+    State,
+    Usage,
+    hookimpl,
+)
 from aiogate.builtin.budgets.accounts import Account, Accounts, BudgetReport
 from aiogate.builtin.budgets.meter import Line, Meter
 from aiogate.builtin.budgets.origin import resume
@@ -67,7 +81,10 @@ class Budgets:
         """
         accounts = self._accounts_of(exchange)
         if accounts and self._state is not None:
-            standings = await self._running.standings([account.claim.counter for account in accounts])
+            try:
+                standings = await self._state.standings([account.claim.counter for account in accounts])
+            except AiogateError:  # so be it: whether there is enough is decided when the claims are taken
+                return
             reports = [account.report(*standing) for account, standing in zip(accounts, standings, strict=True)]
             exchange.budget_share = max(report.share for report in reports)
             left = zip(accounts, reports, strict=True)
@@ -157,8 +174,8 @@ class Budgets:
     def _reserve(self, exchange: Exchange, agent: Agent, request: Asked, account: Account) -> int:
         """Return what to hold of an account before anything is sent.
 
-        What the request itself bounds is held in full, be it more than there is; a stream begins with a slice. What is
-        only guessed refuses nobody as long as anything is left.
+        What the request itself is and bounds is held in full, be it more than there is; a stream begins with a slice.
+        What is only guessed refuses nobody as long as anything is left.
         """
         of_request = self._amount(exchange, agent, account, request, 0) or 0
         a_slice = of_request + account.slice
@@ -169,7 +186,7 @@ class Budgets:
         guess = self._mean(agent, account) or of_request + max(account.slice, _UNHEARD_OF[account.claim.measure])
         whole = min(guess, a_slice) if request.streamed else guess
         left = exchange.get(_LEFT) or {}
-        return max(1, min(whole, left.get(account.claim.counter, account.claim.limit)))
+        return max(1, of_request, min(whole, left.get(account.claim.counter, account.claim.limit)))
 
     def _amount(
         self, exchange: Exchange, agent: Agent, account: Account, request: Asked, output_tokens: int
