@@ -150,8 +150,8 @@ class Agent:
         drain_seconds: for how long it reads on.
         health: how its endpoints are probed; None: they are judged by what they answer alone.
         retry: when a request is sent again; None: where there are several endpoints as ``Retry`` has it, else never.
-        fallback: ids of the agents that serve in its place, the first first, when it cannot, as far as the principal
-            may use them.
+        fallback: ids of the agents that serve in its place, the first first, as far as the principal may use them: when
+            it is out of service (503), or has failed and ``retry`` says of such a failure that it may be sent again.
         replay_buffer: bytes of a request's body that are kept to be sent again; a longer one is sent once.
     """
 

@@ -9,7 +9,7 @@ script reckons with doubles: nine million dollars on one counter.
 import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Final, NamedTuple, Protocol, Self
+from typing import Final, Literal, NamedTuple, Protocol, Self
 
 import attrs
 
@@ -21,6 +21,7 @@ __all__ = [
     "Counted",
     "Grant",
     "Measure",
+    "OnStateError",
     "Period",
     "Quota",
     "Rate",
@@ -100,6 +101,10 @@ class Period(NamedTuple):
     ends: float
 
 
+OnStateError = Literal["refuse", "allow", "local"]
+"""What becomes of a claim while the state cannot be reached: a 503, no limit at all, or this gateway's share of it."""
+
+
 @attrs.frozen
 class Claim:
     """An amount that an exchange takes from one counter.
@@ -114,6 +119,7 @@ class Claim:
         amount: how much is taken, at least 1.
         measure: what it is an amount of.
         period: of a counter of that kind.
+        on_state_error: None: what ``[state] on_error`` says.
     """
 
     name: str
@@ -124,6 +130,7 @@ class Claim:
     amount: int = 1
     measure: Measure = Measure.REQUESTS
     period: Period | None = None
+    on_state_error: OnStateError | None = None
 
 
 class Quota(NamedTuple):  # made for every exchange, and a tuple is made fastest
@@ -140,10 +147,14 @@ class Quota(NamedTuple):  # made for every exchange, and a tuple is made fastest
 
 
 class Grant(NamedTuple):
-    """What ``State.acquire`` gives: all claims were taken. ``id`` names the grant to ``State.settle``."""
+    """What ``State.acquire`` gives: all claims were taken. ``id`` names the grant to ``State.settle``.
+
+    ``degraded``: the counters that all gateways share could not be reached, and nobody else knows of it yet.
+    """
 
     id: int
     quotas: tuple[Quota, ...]
+    degraded: bool = False
 
 
 @attrs.frozen
@@ -154,11 +165,13 @@ class Shortage:
         claim: the claim that fits last.
         retry_after_seconds: earliest time at which all claims can fit together.
         quotas: what is left of every counter.
+        degraded: as in a grant.
     """
 
     claim: Claim
     retry_after_seconds: float
     quotas: tuple[Quota, ...]
+    degraded: bool = False
 
 
 class Standing(NamedTuple):
@@ -170,6 +183,16 @@ class Standing(NamedTuple):
 
 class State(Protocol):
     """Counters that many exchanges take from at once; ``memory://`` and ``redis://`` are two of them."""
+
+    @property
+    def degraded(self) -> str | None:
+        """Why the counters that all gateways share cannot be reached at present; None: they can."""
+        ...
+
+    @property
+    def gateways(self) -> int:
+        """How many gateways take from the same counters, as far as is known."""
+        ...
 
     async def acquire(self, claims: Sequence[Claim]) -> Grant | Shortage:
         """Take all claims in one atomic step, or none of them.

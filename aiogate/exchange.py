@@ -164,6 +164,7 @@ class Exchange:
         content_type: of the response, as the agent sent it, or ``""``; ``content_encoding`` likewise.
         budget_share: of the tightest budget that the exchange is charged to, what is used and held; 1.0 is all of it,
             None: nobody says.
+        degraded: counters that several gateways share could not be reached, and this one decided by itself.
         shadow_rules: names of the rules that would have refused the exchange if they were enforced.
         capabilities: what the path asks for in the place of an agent; one that serves has all of them.
         unavailable: None where an agent is to serve. Of a list, the agents on it that could not serve now, by id: there
@@ -197,6 +198,7 @@ class Exchange:
     grant: Grant | None = None
     quotas: tuple[Quota, ...] = ()
     budget_share: float | None = None
+    degraded: bool = False
     shadow_rules: tuple[str, ...] = ()
     status: int = 0
     response_fields: list[tuple[bytes, bytes]] = attrs.field(factory=list)

@@ -41,3 +41,5 @@ def _warnings(gateway: Gateway) -> Iterator[str]:
         yield f"{gateway.public} is reachable from other machines, without TLS; put a terminator in front of it"
     if settings.state.url.reveal().startswith("memory:"):
         yield "state is in memory: windows begin anew at a restart"
+    if (away := gateway.house.state.degraded) is not None:
+        yield f'counters are not shared: {away}; until they are, [state] on_error = "{settings.state.on_error}"'

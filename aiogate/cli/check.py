@@ -12,14 +12,16 @@ import orjson
 
 from aiogate.agent import Agent
 from aiogate.cli import EX_CONFIG, config_file
-from aiogate.errors import Problem, SettingsError, UpstreamError
+from aiogate.errors import AiogateError, Problem, SettingsError, UpstreamError
+from aiogate.exchange import Clock
 from aiogate.pipeline.load import load
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.upstream.dial import Dialer
 from aiogate.proxy.upstream.endpoint import endpoint_for
+from aiogate.server.counters import open_state
 from aiogate.settings.document import Document
 from aiogate.settings.faults import dotted
-from aiogate.settings.model import Settings
+from aiogate.settings.model import Settings, StateSettings
 
 __all__ = ["check"]
 
@@ -36,14 +38,14 @@ __all__ = ["check"]
 )
 @config_file
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
-@click.option("--probe", is_flag=True, help="Connect to each agent too; one that cannot be reached is a problem.")
+@click.option("--probe", is_flag=True, help="Connect to each agent and to Redis; what cannot be reached is a problem.")
 @click.pass_context
 def check(ctx: click.Context, file: Path, *, as_json: bool, probe: bool) -> None:
     """Check a config, the plugins that it builds included."""
     try:
         settings, pipeline = load(file, os.environ)
         if probe:
-            _probe(file, settings.agents.values())
+            _probe(file, settings)
     except SettingsError as error:
         if not as_json:
             raise
@@ -89,9 +91,9 @@ def _nobody_may_call(settings: Settings, pipeline: Pipeline) -> Iterator[tuple[s
             )
 
 
-def _probe(file: Path, agents: Iterable[Agent]) -> None:
-    """Connect to every agent; raises ``SettingsError`` with those that cannot be reached."""
-    unreachable = _unreachable(agents)
+def _probe(file: Path, settings: Settings) -> None:
+    """Connect to every agent and to the state; raises ``SettingsError`` with what cannot be reached."""
+    unreachable = [*_unreachable(settings.agents.values()), *asyncio.run(_state_away(settings.state))]
     if unreachable:
         raise SettingsError(str(file), Document.read(file).in_order(unreachable))
 
@@ -115,6 +117,17 @@ def _unreachable(agents: Iterable[Agent]) -> list[Problem]:
             dialer.close()
 
     return [problem for problem in asyncio.run(probe_all()) if problem is not None]
+
+
+async def _state_away(settings: StateSettings) -> list[Problem]:
+    """Return why the counters cannot be reached, if they cannot."""
+    try:
+        state = await open_state(settings, Clock())
+    except AiogateError as error:
+        return [Problem("state.url", str(error).removeprefix("[state] url: "))]
+    away = state.degraded
+    await state.close()
+    return [] if away is None else [Problem("state.url", away)]
 
 
 class _Connected(asyncio.Protocol):

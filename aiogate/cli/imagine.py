@@ -17,7 +17,7 @@ from aiogate.journal.reader import Record
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.body import too_large
 from aiogate.proxy.target import target_of
-from aiogate.server.open import ANONYMOUS, look_round, with_all
+from aiogate.server.open import ANONYMOUS, candidates, look_round
 from aiogate.settings.model import Settings
 
 __all__ = ["Callers", "NotInTheJournal", "imagined", "of_record", "unknown_of"]
@@ -76,7 +76,7 @@ def imagined(  # noqa: PLR0913 - one argument for each thing that a request has
         "request_headers": CIMultiDict(headers),
         "content_length": len(body),
         "agent": named,
-        "candidates": [named] if named is not None else with_all(target.capabilities, settings.agents),
+        "candidates": candidates(named, target.capabilities, settings.agents),
         "request_body": GivenBody(body),
         "generation": 1,
         "started": clock.monotonic(),

@@ -117,6 +117,8 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912 - what 
     if exchange.client_address:
         facts["client"] = exchange.client_address
     facts["generation"] = exchange.generation
+    if exchange.degraded:
+        facts["degraded"] = True
     if exchange.cost_nanousd is None and exchange.usage.source != "unknown":
         facts["unpriced"] = True  # a usage that nobody has a price for is not the same as none
     return facts

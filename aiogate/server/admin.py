@@ -97,6 +97,8 @@ def _verbose(gateway: Running) -> dict[str, object]:
         "plugins": list(generation.pipeline.plugins),
         "agents": list(generation.agents),
         "state": generation.settings.state.url.reveal().partition(":")[0],
+        "degraded": house.state.degraded,
+        "gateways": house.state.gateways,
         "open_exchanges": len(house.open_exchanges),
         "outgoing_generations": {str(number): len(rest) for number, (rest, _) in house.outgoing.items()},
         "last_reload": _plain(gateway.reloads.last),

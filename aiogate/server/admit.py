@@ -11,6 +11,7 @@ from aiogate.proxy.body import too_large
 from aiogate.server.choose import choose
 from aiogate.server.claim import take_claims
 from aiogate.server.crowd import Crowd
+from aiogate.server.fallback import admit_any
 from aiogate.server.generation import Generation
 from aiogate.state import State
 
@@ -23,6 +24,8 @@ async def admit(exchange: Exchange, generation: Generation, state: State, crowd:
     ended = await pipeline.pre_request(exchange)
     if exchange.agent is None:
         return await choose(exchange, ended, generation, state, crowd)
+    if exchange.agent.fallback:
+        return await admit_any(exchange, exchange.agent, ended, generation, state, crowd)
     if ended is not None:
         return ended
     if exchange.principal is None:

@@ -18,7 +18,7 @@ from aiogate.server.generation import Generation
 from aiogate.server.listing import listed
 from aiogate.state import State
 
-__all__ = ["OPERATOR", "choose", "fit_body"]
+__all__ = ["OPERATOR", "bind_body", "choose", "fit_body"]
 
 OPERATOR = "operator"
 """The role that may ask for a ranking."""
@@ -66,7 +66,7 @@ async def _tried(exchange: Exchange, generation: Generation, state: State) -> Ag
         except Refused as error:
             refused = error.refusal
         if refused is None:
-            _bound(exchange, agent, generation)
+            bind_body(exchange, agent, generation)
             return agent
         if refused is STATE_UNAVAILABLE:  # the next agent's claims are counted in the same place
             return refused
@@ -78,7 +78,7 @@ async def _tried(exchange: Exchange, generation: Generation, state: State) -> Ag
     return softest
 
 
-def _bound(exchange: Exchange, agent: Agent, generation: Generation) -> None:
+def bind_body(exchange: Exchange, agent: Agent, generation: Generation) -> None:
     """Hold a body that comes in chunks to what the agent takes, which nobody knew when the exchange was opened."""
     body = exchange.request_body
     if isinstance(body, ClientBody):

@@ -25,8 +25,10 @@ async def take_claims(exchange: Exchange, generation: Generation, state: State) 
     try:
         granted = await state.acquire(claims)
     except StateError:
+        exchange.degraded = True
         return STATE_UNAVAILABLE
     exchange.quotas = granted.quotas
+    exchange.degraded = granted.degraded
     if isinstance(granted, Shortage):
         return shortage_refusal(granted)
     exchange.grant = granted

@@ -27,6 +27,7 @@ from aiogate.proxy.target import target_of
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.admin import admin_app
+from aiogate.server.counters import open_state
 from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
@@ -36,7 +37,6 @@ from aiogate.server.protocol import PublicServer
 from aiogate.server.reload import Load, Reloads
 from aiogate.server.walk import Walk
 from aiogate.settings.model import Address, Settings
-from aiogate.state.memory import MemoryState
 
 __all__ = ["Gateway"]
 
@@ -112,7 +112,7 @@ class Gateway:
     async def _start(self) -> None:
         house = self.house = House(
             clock=self.clock,
-            state=MemoryState(self.clock),
+            state=await open_state(self.settings.state, self.clock),
             journal=Journal(self.settings.journal, self.clock),
             upstream=Upstream(),
             access_log=AccessLog(self.settings.server.access_log if self.stdout else "off", self.stdout),
@@ -125,8 +125,9 @@ class Gateway:
         keeper.start()
         self._rooms.push_async_callback(asyncio.to_thread, keeper.stop)
         self._rooms.callback(house.access_log.close)
+        self._rooms.push_async_callback(house.upstream.ended)
         self._rooms.callback(house.upstream.close)
-        house.metrics.started(lambda: len(house.open_exchanges), house.journal)
+        house.metrics.started(lambda: len(house.open_exchanges), house.state, house.journal)
         self.pace = Pace(house.upstream.watch, lambda: self.settings.server)
         self.reloads = Reloads(self, house, self.load, self.retired)
         await self.reloads.start()

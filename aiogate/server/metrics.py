@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from aiogate import __version__
 from aiogate.exchange import Exchange
 from aiogate.journal.writer import Journal
+from aiogate.state import State
 
 __all__ = ["Metrics"]
 
@@ -66,14 +67,17 @@ class Metrics(Collector):
         self._reloaded = True
         self._reloaded_at = 0.0
         self._open_exchanges: Callable[[], int] = int
+        self._state: State | None = None
+        self._degraded = 0
         self._more: tuple[Metric, ...] = ()
         self._journal: Journal | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
-    def started(self, open_exchanges: Callable[[], int], journal: Journal | None = None) -> None:
-        """Tell where to ask for the number of exchanges under way, and how the journal is."""
+    def started(self, open_exchanges: Callable[[], int], state: State, journal: Journal) -> None:
+        """Tell where to ask for the number of exchanges under way, and how the counters and the journal are."""
         self._open_exchanges = open_exchanges
+        self._state = state
         self._journal = journal
 
     def loaded(self, generation: int, at: float, *, successful: bool) -> None:
@@ -91,6 +95,8 @@ class Metrics(Collector):
             numbers = self._agents[agent] = _AgentNumbers()
         end = (exchange.outcome or "", exchange.status)
         numbers.ends[end] = numbers.ends.get(end, 0) + 1
+        if exchange.degraded:
+            self._degraded += 1
         started, forwarded, first_byte = exchange.started, exchange.forwarded, exchange.first_byte
         if exchange.ended is not None:
             seconds = exchange.ended - started
@@ -126,6 +132,13 @@ class Metrics(Collector):
         yield GaugeMetricFamily("aiogate_open_exchanges", "Exchanges under way.", self._open_exchanges())
         if self._journal is not None:
             yield from _of_the_journal(self._journal)
+        away = "Whether the counters that all gateways share cannot be reached."
+        is_away = self._state is not None and self._state.degraded is not None
+        yield GaugeMetricFamily("aiogate_state_degraded", away, int(is_away))
+        known = "Gateways that take from the same counters."
+        yield GaugeMetricFamily("aiogate_state_gateways", known, self._state.gateways if self._state else 0)
+        alone = "Exchanges whose claims this gateway decided by itself meanwhile."
+        yield CounterMetricFamily("aiogate_degraded_exchanges", alone, self._degraded)
         yield from self._counters()
         yield from self._more
         yield self._histogram(

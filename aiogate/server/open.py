@@ -15,7 +15,7 @@ from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.target import Target
 from aiogate.server.generation import Generation
 
-__all__ = ["ANONYMOUS", "look_round", "open_exchange", "with_all"]
+__all__ = ["ANONYMOUS", "candidates", "look_round", "open_exchange", "with_all", "with_stand_ins"]
 
 ANONYMOUS = Principal(id="anonymous")
 _CONTENT_LENGTH: Final = istr("Content-Length")
@@ -53,7 +53,7 @@ def open_exchange(inbound: Inbound, target: Target, generation: Generation) -> t
         address,
         headers,
         int(length) if length is not None else None if inbound.has_body else 0,
-        [named] if named is not None else with_all(target.capabilities, settings.agents),
+        candidates(named, target.capabilities, settings.agents),
         body,
         generation.number,
         clock.monotonic(),
@@ -68,6 +68,24 @@ def open_exchange(inbound: Inbound, target: Target, generation: Generation) -> t
         exchange.explains = True
         exchange.agent = None
     return body, exchange
+
+
+def candidates(named: Agent | None, capabilities: tuple[str, ...], agents: Mapping[str, Agent]) -> list[Agent]:
+    """Return the agents that may serve: the one that is named and those in its place, or all that can do it."""
+    if named is None:
+        return with_all(capabilities, agents)
+    return with_stand_ins(named, agents) if named.fallback else [named]
+
+
+def with_stand_ins(agent: Agent, agents: Mapping[str, Agent]) -> list[Agent]:
+    """Return an agent and those that may serve in its place, in their order: its own, then theirs."""
+    found, ahead = {agent.id: agent}, [agent]
+    while ahead:
+        for name in ahead.pop(0).fallback:
+            if name in agents and name not in found:
+                found[name] = agents[name]
+                ahead.append(agents[name])
+    return list(found.values())
 
 
 def with_all(capabilities: tuple[str, ...], agents: Mapping[str, Agent]) -> list[Agent]:

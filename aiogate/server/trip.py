@@ -19,11 +19,14 @@ from aiogate.proxy.replay import Replay
 from aiogate.proxy.upstream import Destination, Head, Response, Upstream
 from aiogate.proxy.upstream.endpoints import BROKEN, Endpoints, reason_of
 from aiogate.proxy.upstream.place import Place
+from aiogate.server.fallback import Relief
 
 __all__ = ["Request", "Trip"]
 
 _RETRY_AFTER: Final = b"retry-after"
 _MOST_DIGITS: Final = 9
+Ended = tuple[Response, Head] | UpstreamError
+"""How an attempt has ended."""
 
 
 @attrs.frozen
@@ -62,39 +65,70 @@ class Trip:
         exchange: its ``attempts`` are written down.
         upstream: the way to all agents.
         request: what is sent.
+        relief: finds who serves in the place of an agent that has failed; None: nobody.
         sleep: waits for so many seconds.
     """
 
     exchange: Exchange
     upstream: Upstream
     request: Request
+    relief: Relief | None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _place: Place | None = None
     _began: float = 0.0
 
-    async def run(self, agent: Agent) -> tuple[Response, Head]:
-        """Return the response of an agent; a bad one where no other attempt is worth it. Raises ``UpstreamError``."""
-        destination, clock = self.upstream.to(agent), self.exchange.clock.monotonic
-        endpoints = destination.endpoints or Endpoints.of(agent, self.upstream.random)
-        began, tried = clock(), list[int]()
+    async def run(self, agent: Agent) -> tuple[Agent, Response, Head]:
+        """Return who has served, and its response; a bad one where nothing else is left. Raises ``UpstreamError``."""
+        while True:
+            endpoints = self._endpoints(agent)
+            ended = await self._call(endpoints)
+            try:
+                another = await self._relieved(endpoints, ended)
+            except BaseException:
+                self._discard(ended)
+                raise
+            if another is None:
+                if isinstance(ended, UpstreamError):
+                    raise ended
+                return agent, *ended
+            self._discard(ended)
+            agent = another
+
+    async def _relieved(self, endpoints: Endpoints, ended: Ended) -> Agent | None:
+        """Return who serves in the place of an agent, if it has failed and anybody may."""
+        if self.relief is None or not self._mends(endpoints, ended):
+            return None
+        return await self.relief.of(endpoints.agent)
+
+    def _endpoints(self, agent: Agent) -> Endpoints:
+        return self.upstream.to(agent).endpoints or Endpoints.of(agent, self.upstream.random)
+
+    def _mends(self, endpoints: Endpoints, ended: Ended) -> bool:
+        """Tell whether sending the request once more is safe and may help."""
+        return self.request.can_be_repeated and endpoints.mends(_reason(ended), self.exchange.method)
+
+    def _discard(self, ended: Ended) -> None:
+        self.end()
+        if not isinstance(ended, UpstreamError):
+            ended[0].close()
+
+    async def _call(self, endpoints: Endpoints) -> Ended:
+        """Call one agent as often as it is worth it; return how the last attempt has ended."""
+        clock, tried = self.exchange.clock.monotonic, list[int]()
+        began = clock()
         endpoints.budget.requested(began)
         place = endpoints.choose(began)
         while True:
             tried.append(place)
-            ended = await self._attempt(endpoints, destination, place, clock() - began if len(tried) > 1 else 0.0)
-            now = clock()
-            reason = reason_of(ended if isinstance(ended, UpstreamError) else ended[1].status)
+            ended = await self._attempt(endpoints, place, clock() - began if len(tried) > 1 else 0.0)
             again = None
-            if self.request.can_be_repeated:
-                again = endpoints.again(reason, self.exchange.method, tried, now=now, began=began)
+            if self._mends(endpoints, ended):
+                again = endpoints.again(tried, now=clock(), began=began)
             if again is None:
                 if isinstance(ended, UpstreamError):
                     self.end()
-                    raise ended
                 return ended
-            self.end()
-            if not isinstance(ended, UpstreamError):
-                ended[0].close()
+            self._discard(ended)
             place, seconds = again
             await self.sleep(seconds)
 
@@ -109,19 +143,17 @@ class Trip:
         if self._place is not None:
             self._place.failed(self.exchange.clock.monotonic(), self._began)
 
-    async def _attempt(
-        self, endpoints: Endpoints, destination: Destination, place: int, elapsed: float
-    ) -> tuple[Response, Head] | UpstreamError:
+    async def _attempt(self, endpoints: Endpoints, place: int, elapsed: float) -> Ended:
         """Call one endpoint and write down what has come of it; ``elapsed`` of the deadline, 0: the first attempt."""
         exchange, request, clock = self.exchange, self.request, self.exchange.clock.monotonic
-        way = destination.at(place, _hurried(endpoints.agent, elapsed) if elapsed else None)
+        way = self.upstream.to(endpoints.agent).at(place, _hurried(endpoints.agent, elapsed) if elapsed else None)
         head = way.envelope.head(exchange, request.framing, request.host)
         here = self._place = endpoints.places[place]
         here.pending += 1
         self._began = clock()
         if exchange.forwarded is None:
             exchange.forwarded = self._began
-        ended: tuple[Response, Head] | UpstreamError
+        ended: Ended
         try:
             ended = await self._send(endpoints, way, head, elapsed)
         except UpstreamError as error:
@@ -145,7 +177,7 @@ class Trip:
             code = "agent_timeout"
             raise UpstreamError(code, f"agent {endpoints.agent.id!r} did not answer within its time") from error
 
-    def _note(self, agent: Agent, place: Place, ended: tuple[Response, Head] | UpstreamError, now: float) -> None:
+    def _note(self, agent: Agent, place: Place, ended: Ended, now: float) -> None:
         status = code = None
         asked = 0.0
         if isinstance(ended, UpstreamError):
@@ -171,6 +203,10 @@ class Trip:
                 retry_after_seconds=asked,
             ),
         )
+
+
+def _reason(ended: Ended) -> str:
+    return reason_of(ended if isinstance(ended, UpstreamError) else ended[1].status)
 
 
 def _hurried(agent: Agent, elapsed: float) -> Agent:

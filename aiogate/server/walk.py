@@ -39,6 +39,7 @@ from aiogate.proxy.websocket import HANDSHAKE, check_handshake, switched, tunnel
 from aiogate.server.admit import admit
 from aiogate.server.claim import real_amounts
 from aiogate.server.early import begin, broken_promise, wants_events
+from aiogate.server.fallback import Relief
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.outgoing import CHUNKED, Body, injected, request_body
@@ -134,7 +135,7 @@ class Walk:
             body, framing = self._handshake() if upgrade else await self._body(agent)
             if destination.endpoints is not None:
                 trip = self._trip(agent, body, framing, upgrade=upgrade)
-                response, head = await trip.run(agent)
+                agent, response, head = await trip.run(agent)
             else:
                 request = destination.envelope.head(exchange, framing, self.inbound.headers.get(_HOST, ""))
                 exchange.forwarded = self.house.clock.monotonic()
@@ -191,7 +192,9 @@ class Walk:
         replay = Replay(self.body, agent.replay_buffer, self.exchange.content_length) if streams else None
         host = self.inbound.headers.get(_HOST, "")
         request = Request(whole, replay, framing, host, framing is CHUNKED, upgrade)
-        return Trip(self.exchange, self.house.upstream, request)
+        # a client that has its head already was told in it who serves
+        relief = None if self.answer.started else Relief(self.exchange, self.generation, self.house.state)
+        return Trip(self.exchange, self.house.upstream, request, relief)
 
     def _handshake(self) -> tuple[None, str]:
         self.answer.keep_alive = False  # what the client sends next is for the agent, or for nobody

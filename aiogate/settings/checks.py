@@ -21,7 +21,6 @@ __all__ = [
     "are_roles",
     "at_least",
     "is_loopback",
-    "is_memory",
     "is_positive",
 ]
 
@@ -92,12 +91,6 @@ def is_loopback(_owner: object, _attribute: object, value: Any) -> None:  # noqa
         reachable = value.host != "localhost"
     if reachable:
         _refuse(f"must be on loopback in this version, such as 127.0.0.1:9090, got '{value}'")
-
-
-def is_memory(_owner: object, _attribute: object, value: Secret) -> None:
-    """Check that a state is one that there is; its URL may hold a password and is not shown."""
-    if value.reveal() != "memory://":
-        _refuse("only memory:// is available in this version")
 
 
 def are_roles(_owner: object, _attribute: object, value: Any) -> None:  # noqa: ANN401 - a role, several or None

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from aiogate.agent import Agent, Health, Retry, Secret, UsageRule
-from aiogate.claims import Rate
+from aiogate.claims import OnStateError, Rate
 from aiogate.settings.checks import (
     are_capabilities,
     are_headers,
@@ -20,10 +20,10 @@ from aiogate.settings.checks import (
     are_roles,
     at_least,
     is_loopback,
-    is_memory,
     is_positive,
 )
 from aiogate.settings.pem import are_authorities, check_identity, is_readable
+from aiogate.settings.state_url import is_prefix, is_state_url
 from aiogate.settings.urls import are_upstream_urls, ascii_url, is_server_name, is_upstream_url
 
 __all__ = [
@@ -117,10 +117,19 @@ class StateSettings:
     """``[state]``: where counters are kept.
 
     Args:
-        url: ``memory://``, which is one process's own.
+        url: ``memory://``, which is one process's own, or ``redis://user:password@host:6379/0``, which all gateways
+            share that name it; ``rediss://`` for TLS, with ``?ssl_ca_certs=FILE`` where the system does not know who
+            signs.
+        prefix: what names of keys in Redis begin with; gateways that share counters have it in common.
+        timeout_seconds: how long an exchange waits for Redis.
+        on_error: what becomes of a claim that does not say itself, when Redis is slow or gone: ``local`` admits this
+            gateway's share of the limit, ``allow`` everything, ``refuse`` nothing (503).
     """
 
-    url: Secret = attrs.field(factory=lambda: Secret("memory://"), validator=is_memory)
+    url: Secret = attrs.field(factory=lambda: Secret("memory://"), validator=is_state_url)
+    prefix: str = attrs.field(default="aiogate:", validator=is_prefix)
+    timeout_seconds: float = attrs.field(default=0.25, validator=is_positive)
+    on_error: OnStateError = "local"
 
 
 @attrs.frozen(kw_only=True)

@@ -142,6 +142,10 @@ class MemoryState:
     creates, some 32 at a time, so there are never long pauses and never many more counters than are in use.
     """
 
+    degraded: Final[str | None] = None
+    """Nothing here can be away."""
+    gateways: Final = 1
+
     def __init__(self, clock: Clock) -> None:
         """Start with every counter untouched."""
         self._monotonic = clock.monotonic

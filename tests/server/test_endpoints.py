@@ -220,3 +220,71 @@ async def test_nothing_is_pending_once_all_have_ended(tmp_path: Path) -> None:
         [place] = await endpoints(gateway)
         assert (place["pending"], place["failures"], place["state"]) == (0, 1, "aside")
         assert orjson.dumps(place)
+
+
+async def until(gateway: RunningGateway, states: list[str]) -> None:
+    """Wait until the endpoints are as they should be."""
+    while [place["state"] for place in await endpoints(gateway)] != states:
+        await asyncio.sleep(0)
+
+
+async def test_an_endpoint_whose_probe_fails_gets_nothing_until_one_succeeds(tmp_path: Path) -> None:
+    status = 503
+
+    async def probed(request: web.Request) -> web.Response:
+        return web.Response(status=status if request.path == "/base/up" else 200)
+
+    health = {"path": "/up", "interval": "20ms"}
+    async with agents(probed, answering(200)) as (ill, well):
+        urls = [f"{ill.url}/base", f"{well.url}/base"]
+        headers = {"Authorization": "Bearer x"}
+        async with before(tmp_path, urls, health=health, headers=headers) as (gateway, session):
+            await until(gateway, ["down", "well"])
+            for _ in range(4):
+                assert (await session.get("/agents/support/x")).status == 200
+            assert {seen.target for seen in ill.seen} == {"/base/up"}
+            assert {seen.headers["Authorization"] for seen in ill.seen} == {"Bearer x"}
+            status = 204
+            await until(gateway, ["well", "well"])
+            for _ in range(2):
+                assert (await session.get("/agents/support/x")).status == 200
+            assert "/base/x" in {seen.target for seen in ill.seen}
+
+
+async def test_a_probe_that_hangs_has_a_timeout_of_its_own(tmp_path: Path) -> None:
+    async def hangs(request: web.Request) -> web.Response:
+        if request.path == "/healthz":
+            await asyncio.Event().wait()
+        return web.Response()
+
+    health = {"interval": "20ms", "timeout": "50ms"}
+    async with agents(hangs) as (agent,), before(tmp_path, [agent.url], health=health) as (gateway, session):
+        await until(gateway, ["down"])
+        assert (await session.get("/agents/support/x")).status == 200  # the least bad, rather than none
+
+
+async def test_a_probe_that_succeeds_ends_the_time_aside_of_one_that_could_not_be_reached(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    async with before(tmp_path, [url], health={"interval": "20ms"}) as (gateway, session):
+        assert (await session.get("/agents/support/x")).status == 502
+        runner = web.ServerRunner(web.Server(answering(200)))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        await until(gateway, ["well"])
+        await runner.cleanup()
+
+
+async def test_probes_go_on_over_a_reload_and_end_with_the_gateway(tmp_path: Path) -> None:
+    tasks = asyncio.all_tasks()
+    async with agents(answering(200)) as (agent,):
+        async with before(tmp_path, [agent.url], health={"interval": "20ms"}) as (gateway, session):
+            urls = [agent.url]
+            gateway.configure({"server": {"anonymous": True}, "agents": {"support": {"urls": urls}}})
+            async with session.post(f"{gateway.admin_url}/api/reload") as answer:
+                assert answer.status == 200, await answer.text()
+            assert not gateway.gateway.house.upstream._checks._running
+    while asyncio.all_tasks() != tasks:
+        await asyncio.sleep(0)

@@ -19,7 +19,7 @@ anonymus = true
 listen = "10.0.0.1:9090"
 
 [state]
-url = "redis://:hunter2@cache"
+url = "redis+cluster://:hunter2@cache"
 
 [journal]
 fsync = "sometimes"
@@ -130,11 +130,6 @@ def test_operators_call_on_loopback(load: Load, host: str) -> None:
 def test_operators_call_from_nowhere_else(problems: Refuse, host: str) -> None:
     [problem] = problems(f'{IN_ORDER}[admin]\nlisten = "{host}:9090"\n')
     assert problem.startswith("admin.listen: must be on loopback in this version")
-
-
-def test_only_the_state_in_memory_is_there_yet(problems: Refuse) -> None:
-    [problem] = problems(IN_ORDER + '[state]\nurl = "redis://:hunter2@cache"\n')
-    assert problem == "state.url: only memory:// is available in this version (line 7)"
 
 
 def test_relative_paths_start_at_the_configs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

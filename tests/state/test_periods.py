@@ -5,30 +5,8 @@ import asyncio
 import pytest
 
 from aiogate.claims import LARGEST_AMOUNT, Claim, Grant, Shortage, Standing, State
-from tests.state.factories import STATES
+from tests.state.asking import granted, refused
 from tests.state.ticking import Ticking, a_lease, a_period, a_window
-
-
-@pytest.fixture
-def ticking() -> Ticking:
-    return Ticking()
-
-
-@pytest.fixture(params=STATES)
-def state(request: pytest.FixtureRequest, ticking: Ticking) -> State:
-    return STATES[request.param](ticking.clock())
-
-
-async def granted(state: State, *claims: Claim) -> Grant:
-    decision = await state.acquire(claims)
-    assert isinstance(decision, Grant), decision
-    return decision
-
-
-async def refused(state: State, *claims: Claim) -> Shortage:
-    decision = await state.acquire(claims)
-    assert isinstance(decision, Shortage), decision
-    return decision
 
 
 async def extended(state: State, grant: Grant, *claims: Claim) -> Grant:

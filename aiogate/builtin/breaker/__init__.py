@@ -14,7 +14,8 @@ opens it again, for twice as long. Uses public names alone, as a third party wou
     [plugins.breaker.agents.support]     # what is different for one agent
     failures = 3
 
-Each process counts for itself.
+An exchange counts once for each agent that it was sent to, by how it ended there: a retry that helped is a success, and
+attempts on several endpoints are no more failures than one. Each process counts for itself.
 """
 
 from aiogate.builtin.breaker.circuit import Hold, Phase

@@ -14,7 +14,7 @@ from aiogate import Agent, AiogateError, Clock, Exchange, Gateway, Key, Refusal,
 from aiogate.builtin.breaker.circuit import Circuit, Hold, Phase, Probe
 from aiogate.builtin.breaker.circuits import Circuits, Status
 from aiogate.builtin.breaker.settings import BreakerConfig
-from aiogate.builtin.breaker.verdict import ASKS_FOR_PAUSE, Verdict, asked_seconds, is_failure, verdict
+from aiogate.builtin.breaker.verdict import ASKS_FOR_PAUSE, Verdict, asked_seconds, is_failure, left_behind, verdict
 
 __all__ = ["Breaker"]
 
@@ -107,7 +107,7 @@ class Breaker:
         if probe is not None and not is_failure(exchange.status):
             with self._circuits.change(agent.id, now) as circuit:
                 circuit.answered(probe, now)
-        if exchange.status in ASKS_FOR_PAUSE and self._circuits.config.policy(agent.id).honor_retry_after:
+        if self._is_asked_for(agent.id, exchange.status):
             seconds = asked_seconds(exchange)
             if seconds > 0:
                 with self._circuits.change(agent.id, now) as circuit:
@@ -115,9 +115,14 @@ class Breaker:
 
     @hookimpl
     def post_response(self, exchange: Exchange) -> None:
-        """Count how the exchange ended, and free the probe of one that has found out nothing."""
+        """Count how the exchange ended, and free the probe of one that has found out nothing.
+
+        It counts once for each agent that it was sent to, by how it ended there, however many attempts that took.
+        """
         if exchange.get(PROBE) is not None:
             self._leave(exchange, exchange.clock.monotonic())
+        if exchange.attempts:
+            self._count_failed(exchange)
         agent = exchange.agent
         if agent is None:
             return
@@ -164,8 +169,25 @@ class Breaker:
         """Free the probe of an agent that does not serve the exchange after all; another one may have it at once."""
         held = exchange.get(PROBE)
         if held is not None and (exchange.agent is None or exchange.agent.id != held[0]):
+            failed = left_behind(exchange).get(held[0])
             with self._circuits.change(held[0], now) as circuit:
-                circuit.release(held[1])
+                if failed is None:
+                    circuit.release(held[1])
+                else:
+                    circuit.failed(now, failed.began, held[1])
+
+    def _count_failed(self, exchange: Exchange) -> None:
+        """Count the failures of the agents in whose place another one has served; pause those that ask for it."""
+        now = exchange.clock.monotonic()
+        for agent_id, failed in left_behind(exchange).items():
+            with self._circuits.change(agent_id, now) as circuit:
+                if failed.status is None or is_failure(failed.status):
+                    circuit.failed(now, failed.began)
+                if self._is_asked_for(agent_id, failed.status) and failed.retry_after_seconds > 0:
+                    circuit.pause(now, failed.retry_after_seconds)
+
+    def _is_asked_for(self, agent_id: str, status: int | None) -> bool:
+        return status in ASKS_FOR_PAUSE and self._circuits.config.policy(agent_id).honor_retry_after
 
     def _hold(self, agent_id: str, hold: Hold) -> Hold:
         self._known(agent_id)

@@ -10,9 +10,9 @@ from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from typing import Final
 
-from aiogate import Exchange, Outcome
+from aiogate import Attempt, Exchange, Outcome
 
-__all__ = ["ASKS_FOR_PAUSE", "Verdict", "asked_seconds", "is_failure", "verdict"]
+__all__ = ["ASKS_FOR_PAUSE", "Verdict", "asked_seconds", "is_failure", "left_behind", "verdict"]
 
 ASKS_FOR_PAUSE: Final = frozenset({429, 529})
 _FAILED_STATUS: Final = 500
@@ -45,6 +45,12 @@ def verdict(exchange: Exchange) -> Verdict:
     if exchange.outcome is Outcome.COMPLETED:
         return Verdict.BAD if is_failure(exchange.status) else Verdict.GOOD
     return Verdict.NOTHING
+
+
+def left_behind(exchange: Exchange) -> dict[str, Attempt]:
+    """Return the agents in whose place another one has served, each with the last attempt there: a failed one."""
+    agent = exchange.agent
+    return {one.agent.id: one for one in exchange.attempts if agent is None or one.agent.id != agent.id}
 
 
 def asked_seconds(exchange: Exchange) -> float:

@@ -5,7 +5,7 @@ exchange of messages, read the head out of the ``Response``, ``pour`` its body i
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from random import random as random_number
 from typing import Any
 
@@ -19,6 +19,7 @@ from aiogate.proxy.upstream.endpoint import Endpoint, endpoint_for, endpoints_fo
 from aiogate.proxy.upstream.endpoints import IDEMPOTENT, Endpoints
 from aiogate.proxy.upstream.envelope import Callers, Envelope
 from aiogate.proxy.upstream.head import Head
+from aiogate.proxy.upstream.health import Checks, Probed
 from aiogate.proxy.upstream.pool import Pool
 from aiogate.proxy.upstream.response import Response
 from aiogate.proxy.upstream.tls import Contexts
@@ -44,6 +45,13 @@ class Destination:
         """Return the way to one of the endpoints; ``agent``: with other deadlines."""
         way = self._ways[place] if self._ways else self
         return way if agent is None else attrs.evolve(way, agent=agent)
+
+    def probed(self) -> Iterator[Probed]:
+        """Yield what is to be probed, if it is."""
+        health, endpoints = self.agent.health, self.endpoints
+        if health is not None and endpoints is not None:
+            places = zip(endpoints.places, self._ways, strict=True)
+            yield Probed(self.agent, health, tuple((place, way.envelope.probe(health.path)) for place, way in places))
 
     def close(self) -> None:
         """Close the idle connections, and those that come back from now on."""
@@ -107,6 +115,7 @@ class Upstream:
         self.watch = Watch(self._loop)
         """The timer that looks at whatever is incomplete, of agents and of clients."""
         self._callers = Callers()
+        self._checks = Checks(self._dial, random)
         self._destinations: dict[str, Destination] = {}
         self._agents: Mapping[str, Agent] | None = None
 
@@ -133,6 +142,7 @@ class Upstream:
         for agent in agents.values():
             if agent.is_resilient and agent.id not in self._destinations:
                 self._destinations[agent.id] = self._destination(agent, before.get(agent.id))
+        self._checks.adopt({one.agent.id: probed for one in self._destinations.values() for probed in one.probed()})
 
     def to(self, agent: Agent) -> Destination:
         """Return the way to an agent."""
@@ -172,15 +182,23 @@ class Upstream:
 
     def close(self) -> None:
         """Close all idle connections, and those that come back from now on."""
+        self._checks.adopt({})
         for destination in self._destinations.values():
             destination.close()
         self.watch.close()
         self._dialer.close()
 
+    async def ended(self) -> None:
+        """Wait until nothing runs any more that ``close`` has ended."""
+        await self._checks.ended()
+
     def _pool(self, agent: Agent, endpoint: Endpoint) -> Pool:
         async def dial(home: Home, seconds: float) -> Connection:
-            return await self._dialer.connect(
-                endpoint, lambda: Connection(self._loop, home, self.watch), seconds, name=agent.id
-            )
+            return await self._dial(endpoint, home, seconds, agent.id)
 
         return Pool(agent, dial)
+
+    async def _dial(self, endpoint: Endpoint, home: Home, seconds: float, name: str) -> Connection:
+        return await self._dialer.connect(
+            endpoint, lambda: Connection(self._loop, home, self.watch), seconds, name=name
+        )

@@ -86,22 +86,20 @@ class Endpoints:
 
         return min(order, key=rank)
 
-    def again(
-        self, reason: str, method: str, tried: Sequence[int], *, now: float, began: float
-    ) -> tuple[int, float] | None:
+    def mends(self, reason: str, method: str) -> bool:
+        """Tell whether a request that has failed for this reason may be sent once more: here, or to another agent."""
+        rule = self.rule
+        return reason in rule.on and (reason == "connect" or rule.unsafe or method in IDEMPOTENT)
+
+    def again(self, tried: Sequence[int], *, now: float, began: float) -> tuple[int, float] | None:
         """Return the place where a failed request is sent again, and after how many seconds; None: nowhere.
 
         Args:
-            reason: why the last attempt has failed.
-            method: the request's.
             tried: the places so far, one for each attempt.
             now: when the last attempt has failed.
             began: when the first began.
         """
-        rule = self.rule
-        if reason not in rule.on or len(tried) >= rule.attempts:
-            return None
-        if reason != "connect" and method not in IDEMPOTENT and not rule.unsafe:
+        if len(tried) >= self.rule.attempts:
             return None
         place = self.choose(now, tried)
         seconds = min(_FIRST_SECONDS * 2.0 ** (len(tried) - 1), _MOST_SECONDS) * self.random()

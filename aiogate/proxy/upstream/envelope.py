@@ -123,6 +123,11 @@ class Envelope:
             f"Via: {via + ', ' if via else ''}1.1 aiogate\r\ntraceparent: {trace}\r\n{self._own}{framing}\r\n\r\n"
         ).encode("utf-8", "surrogateescape")
 
+    def probe(self, path: str) -> bytes:
+        """Return a request of the gateway's own, which asks whether the endpoint is well."""
+        own = self._own.partition("\r\n")
+        return f"GET {self._base}{path}{self._version_and_host}\r\nUser-Agent: aiogate\r\n{own[2]}{own[1]}\r\n".encode()
+
     def _continue_trace(self, exchange: Exchange) -> str:
         """Return ``traceparent`` for the agent: the client's trace, or one of our own."""
         headers = exchange.request_headers

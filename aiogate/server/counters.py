@@ -1,0 +1,42 @@
+"""The counters that a config asks for, ready to be taken from. Knows nothing of who takes."""
+
+import asyncio
+from typing import Any
+
+from aiogate.errors import AiogateError, StateError
+from aiogate.exchange import Clock
+from aiogate.settings.model import StateSettings
+from aiogate.state import State
+from aiogate.state.memory import MemoryState
+
+__all__ = ["open_state"]
+
+
+async def open_state(settings: StateSettings, clock: Clock) -> State:
+    """Return the counters, connected; raises ``AiogateError``.
+
+    A Redis that cannot be reached hinders no start: it is the same as one that goes away later. One that refuses the
+    user does, since no waiting helps there.
+    """
+    if settings.url.reveal() == "memory://":
+        return MemoryState(clock)
+    try:
+        state = await asyncio.to_thread(_redis, settings, clock)
+        await state.open()
+    except (StateError, OSError, ValueError) as error:
+        msg = f"[state] url: {error}"
+        raise AiogateError(msg) from error
+    counters: State = state
+    return counters
+
+
+def _redis(settings: StateSettings, clock: Clock) -> Any:  # noqa: ANN401 - its class is imported here alone
+    from aiogate.state.redis import RedisState  # noqa: PLC0415 - redis-py, which takes long to import
+
+    return RedisState(
+        settings.url.reveal(),
+        clock,
+        prefix=settings.prefix,
+        timeout_seconds=settings.timeout_seconds,
+        on_error=settings.on_error,
+    )
