@@ -36,6 +36,7 @@ from typing import Final
 import attrs
 
 from aiogate import Exchange, Gateway, Observer, Usage, UsageRule, hookimpl
+from aiogate.builtin.allocation import Allocation, shares_of
 from aiogate.builtin.estimates import Means
 from aiogate.builtin.price_entry import PriceEntry, closest
 from aiogate.usage import (
@@ -68,10 +69,12 @@ class CostConfig:
 
     Args:
         price: the entries.
+        allocate: who pays, where it is not the agent's or the key's cost centre; see ``Allocation``.
         published_prices: take list prices for models that no entry is for; costs 30 MB of memory.
     """
 
     price: tuple[PriceEntry, ...] = attrs.field(default=())
+    allocate: tuple[Allocation, ...] = ()
     published_prices: bool = True
 
     @price.validator
@@ -95,6 +98,7 @@ class Cost:
     def __init__(self, config: CostConfig) -> None:
         """Keep the prices."""
         self._entries = config.price
+        self._allocations = config.allocate
         self._published = PublishedPrices() if config.published_prices else None
         self._prices = dict[_PriceKey, Price | None]()
         self._means: Means | None = None
@@ -124,6 +128,8 @@ class Cost:
     @hookimpl
     def response_started(self, exchange: Exchange) -> Observer | None:
         """Observe a response that can say what it used; settle any other at once."""
+        if self._allocations:
+            exchange.cost_centers = shares_of(exchange, self._allocations)
         status, agent = exchange.status, exchange.agent
         if status >= _FAILED_STATUS:
             return None

@@ -15,10 +15,10 @@ from typing import Any
 
 import aiohttp
 import attrs
-import orjson
 import pytest
 import tomli_w
 
+from aiogate.journal.reader import records as journaled
 from aiogate.testing import fake_agent
 from tests.builtin.spending import Teller
 from tests.e2e.conftest import KEY, SECONDS
@@ -88,12 +88,7 @@ class Load:
 
 def records(directory: Path) -> list[dict[str, Any]]:
     """Return the whole records; the last line may be torn."""
-    found = []
-    for segment in sorted((directory / "journal").glob("*.jsonl")):
-        for line in segment.read_bytes().splitlines():
-            with suppress(orjson.JSONDecodeError):
-                found.append(orjson.loads(line))
-    return found
+    return list(journaled(directory / "journal"))
 
 
 def expected(found: list[dict[str, Any]]) -> dict[tuple[str, str], int]:
