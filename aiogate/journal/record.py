@@ -147,7 +147,9 @@ def _cost_center(exchange: Exchange) -> str | None:
     if exchange.cost_centers:
         return exchange.cost_centers[0][0]
     agent, principal = exchange.agent, exchange.principal
-    return (agent and agent.cost_center) or (principal and principal.cost_center)
+    if agent is not None and agent.cost_center:
+        return agent.cost_center
+    return None if principal is None else principal.cost_center
 
 
 def _shadow(rules: tuple[str, ...]) -> list[str]:
