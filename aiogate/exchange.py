@@ -73,6 +73,11 @@ class Usage:
     reasoning_tokens: int | None = None
     output_audio_tokens: int | None = None
 
+    @property
+    def tokens(self) -> int:
+        """Input and output together, 0 where neither was said; what limits and budgets count."""
+        return (self.input_tokens or 0) + (self.output_tokens or 0)
+
 
 _UNKNOWN_USAGE: Final = Usage()
 _UNAVAILABLE: Final = 503

@@ -102,9 +102,8 @@ class Means:
 
     def learn(self, agent_id: str, usage: Usage, cost_nanousd: int | None) -> None:
         """Take note of what one exchange has used, where that is known."""
-        used = (usage.input_tokens or 0) + (usage.output_tokens or 0)
-        if used:
-            _move(self._tokens, agent_id, used)
+        if usage.tokens:
+            _move(self._tokens, agent_id, usage.tokens)
         if cost_nanousd:
             _move(self._nanousd, agent_id, cost_nanousd)
 

@@ -116,7 +116,7 @@ class Limits:
         """Return the claims with an estimate of the tokens that this exchange will use."""
         exchange[ESTIMATE] = True
         request = asked_of(exchange)
-        of_request = estimate(exchange, request, 0).input_tokens or 0
+        of_request = estimate(exchange, request, 0).tokens
         mean = None if self._means is None else self._means.tokens(agent.id)
         if request.output_tokens is not None or mean is None:
             tokens = of_request + (request.output_tokens or _ANSWER_TOKENS)

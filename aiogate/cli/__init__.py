@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "check": ("aiogate.cli.check:check", "Find every problem of a config without serving it."),
     "reload": ("aiogate.cli.reload:reload", "Have a running gateway read its config again."),
     "status": ("aiogate.cli.status:status", "Show what a running gateway has in force."),
+    "breaker": ("aiogate.cli.breaker:breaker", "Take an agent of a running gateway out of service, or put it back."),
     "config": ("aiogate.cli.config:config", "Show what a config puts in force."),
     "explain": ("aiogate.cli.explain:explain", "Show step by step what becomes of a request."),
     "policy": ("aiogate.cli.policy:policy", "Try policies before they are in force."),

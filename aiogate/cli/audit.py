@@ -61,7 +61,7 @@ def show(
     end = None if until is None else timestamp(moment(until, "--until").timestamp())
     wanted = {name: value for name, value in asked.items() if value is not None}
     shown = shape(as_json=as_json)
-    for record in records(directory, moment(since), report_torn):
+    for record in records(directory, moment(since), report_torn, actions=True):
         if (end is None or record["time"] < end) and all(record.get(name) == value for name, value in wanted.items()):
             click.echo(shown(record))
 

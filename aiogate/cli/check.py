@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import click
@@ -24,6 +24,8 @@ from aiogate.settings.faults import dotted
 from aiogate.settings.model import Settings, StateSettings
 
 __all__ = ["check"]
+
+_TELLS: Final = "budgets"
 
 
 @click.command(
@@ -65,7 +67,7 @@ def check(ctx: click.Context, file: Path, *, as_json: bool, probe: bool) -> None
 def _warnings(file: Path, settings: Settings, pipeline: Pipeline) -> Iterator[Problem]:
     """Yield what is in order and yet cannot be meant: a plugin that knows of any has a method ``warnings(agents)``."""
     document = Document.read(file)
-    for path, message in _nobody_may_call(settings, pipeline):
+    for path, message in (*_nobody_may_call(settings, pipeline), *_nobody_tells(pipeline)):
         yield document.placed(Problem(path, message))
     for name, plugin in pipeline.plugins.items():
         warn = getattr(plugin, "warnings", None)
@@ -89,6 +91,20 @@ def _nobody_may_call(settings: Settings, pipeline: Pipeline) -> Iterator[tuple[s
                 dotted(("agents", agent.id, "required_role")),
                 f"nobody may call it: no principal has the role {roles}",
             )
+
+
+def _nobody_tells(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    """Yield where a plugin asks (``asks()``) for what no plugin before it tells (``tells``)."""
+    told = set[str]()
+    for name, plugin in pipeline.plugins.items():
+        asks = getattr(plugin, "asks", None)
+        for place, wanted in asks() if asks is not None else ():
+            if wanted not in told:
+                tell = [one for one, other in pipeline.plugins.items() if wanted in getattr(other, "tells", ())]
+                hint = f"put {tell[0]!r} before {name!r}" if tell else f"no plugin tells it: add one such as {_TELLS}"
+                message = f"fails always, and so refuses: nobody knows {wanted}; {hint} in pipeline.plugins"
+                yield f"{dotted(('plugins', name))}.{place}", message
+        told.update(getattr(plugin, "tells", ()))
 
 
 def _probe(file: Path, settings: Settings) -> None:

@@ -49,6 +49,8 @@ def _shown(said: dict[str, Any]) -> Iterator[str]:
     yield "  agents"
     for agent in said["agents"]:
         yield f"    {agent['id']:<20} {_condition(agent['breaker'])}"
+        for place in said["endpoints"].get(agent["id"], ()):
+            yield f"      {place['endpoint']:<18} {_place(place)}"
 
 
 def _condition(breaker: dict[str, Any] | None) -> str:
@@ -58,3 +60,8 @@ def _condition(breaker: dict[str, Any] | None) -> str:
     if breaker["retry_after_seconds"]:
         said += f", tried again in {breaker['retry_after_seconds']:.0f} s"
     return said + (f", by {breaker['actor']}: {breaker['reason']}" if breaker["actor"] else "")
+
+
+def _place(place: dict[str, Any]) -> str:
+    said = f"{place['state']}, {place['pending']} pending"
+    return said + (f", set aside for {place['aside_seconds']:.0f} s" if place["state"] == "aside" else "")

@@ -12,6 +12,7 @@ from typing import Any, Final
 import attrs
 import orjson
 
+from aiogate.journal.action import is_action
 from aiogate.journal.record import timestamp
 from aiogate.journal.sealed import length, open_segment
 from aiogate.journal.segment import SEALED_SUFFIX, modified, name_of, segments
@@ -47,12 +48,16 @@ def _unreported(_torn: Torn) -> None:
 
 
 def records(
-    directory: Path, since: datetime | None = None, torn: Callable[[Torn], None] = _unreported
+    directory: Path,
+    since: datetime | None = None,
+    torn: Callable[[Torn], None] = _unreported,
+    *,
+    actions: bool = False,
 ) -> Iterator[Record]:
     """Yield the records of all segments, in the order of the segments' names and of the lines in each.
 
     ``since`` leaves out the exchanges that started earlier; segments that have none later are not read. What is torn
-    is passed over and reported to ``torn``.
+    is passed over and reported to ``torn``; ``actions``: what operators have done is yielded too.
     """
     earliest = "" if since is None else timestamp(since.timestamp())
     for path in segments(directory):
@@ -62,7 +67,7 @@ def records(
             record = parsed(line)
             if record is None:
                 torn(Torn(path=path, offset=offset, size=len(line)))
-            elif record["time"] >= earliest:
+            elif record["time"] >= earliest and (actions or not is_action(record)):
                 yield record
 
 

@@ -13,6 +13,7 @@ from typing import Final, Self
 import attrs
 
 from aiogate.errors import JournalError
+from aiogate.journal.action import is_action
 from aiogate.journal.reader import Record, Torn, parsed
 from aiogate.journal.sealed import length, open_segment
 from aiogate.journal.segment import name_of, segments
@@ -167,8 +168,8 @@ class Totals:
     def _fold_block(self, path: Path, begin: int, block: bytes, torn: Callable[[Torn], None]) -> int | None:
         tally, name, count, bad, chain = Tally(), name_of(path), 0, list[Torn](), ""
         for offset, line, record in _records(block):
-            if record is not None and _added(tally, record):
-                count, chain = count + 1, record.get("chain") or ""
+            if record is not None and (is_action(record) or _added(tally, record)):
+                count, chain = count + (not is_action(record)), record.get("chain") or ""
                 continue
             bad.append(Torn(path=path, offset=begin + offset, size=len(line)))
         with self._writing():
@@ -248,6 +249,6 @@ def _tally_of(lines: Iterable[bytes]) -> Tally:
     tally = Tally()
     for line in lines:
         record = parsed(line)
-        if record is not None:
+        if record is not None and not is_action(record):
             _added(tally, record)
     return tally

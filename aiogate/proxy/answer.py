@@ -61,6 +61,7 @@ class Answer:
         "status",
         "tail",
         "transport",
+        "unsent",
     )
 
     def __init__(self, inbound: Inbound) -> None:
@@ -78,6 +79,8 @@ class Answer:
         """How the agent's body begins, for those who have to know its dialect when it breaks."""
         self.tail = b""
         """The last bytes of it, which tell whether it is between two events."""
+        self.unsent = b""
+        """What has come of it since the client has gone."""
         self.sift: Sieve | None = None
         """What the client is not to see of the body goes through here."""
         self.frames: Frames | None = None

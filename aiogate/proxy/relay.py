@@ -117,6 +117,8 @@ async def _pour(response: Response, exchange: Exchange, answer: Answer, observe:
 
     def pass_on(chunk: bytes) -> None:
         if transport is None or transport.is_closing():
+            if shown is not None:
+                answer.unsent += chunk
             response.hold()
             return
         transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)

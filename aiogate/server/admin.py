@@ -1,6 +1,6 @@
 """The admin listener, for operators and their scrapers; never on the public address."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -9,7 +9,8 @@ import orjson
 from aiohttp import web
 
 from aiogate import __version__
-from aiogate.errors import CATALOGUE, Refusal, problem_body, problem_headers, refusal
+from aiogate.errors import CATALOGUE, JournalError, Refusal, Refused, problem_body, problem_headers, refusal
+from aiogate.server.breaker_report import VERBS, breaker_metrics, endpoint_metrics, operate, statuses_of
 from aiogate.server.budget_report import budget_metrics, budgets_of, plain_budget
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
@@ -38,7 +39,8 @@ def admin_app(gateway: Running) -> web.Application:
 
     async def metrics(_request: web.Request) -> web.Response:
         budgets = budget_metrics(await budgets_of(gateway.generation))
-        body, content_type = gateway.house.metrics.exposition(tuple(budgets))
+        more = (*budgets, *breaker_metrics(gateway.generation), *endpoint_metrics(gateway.house))
+        body, content_type = gateway.house.metrics.exposition(more)
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def livez(_request: web.Request) -> web.Response:
@@ -64,6 +66,9 @@ def admin_app(gateway: Running) -> web.Application:
             return _json(_plain(report))
         return _problem(refusal("config_invalid", _refused(report), members=_plain(report)), "/api/reload")
 
+    async def breaker(request: web.Request) -> web.Response:
+        return _operated(gateway, request)
+
     app = web.Application(middlewares=[_of_operators_alone])
     app.add_routes(
         [
@@ -74,6 +79,7 @@ def admin_app(gateway: Running) -> web.Application:
             web.get("/api/status", status),
             web.get("/api/budgets", budgets),
             web.post("/api/reload", reload),
+            web.post("/api/breaker/{agent}/{verb:open|close|reset}", breaker),
         ],
     )
     return app
@@ -102,6 +108,7 @@ def _verbose(gateway: Running) -> dict[str, object]:
         "open_exchanges": len(house.open_exchanges),
         "outgoing_generations": {str(number): len(rest) for number, (rest, _) in house.outgoing.items()},
         "last_reload": _plain(gateway.reloads.last),
+        "breakers": list(statuses_of(generation).values()),
         "endpoints": house.upstream.figures(house.clock.monotonic()),
     }
 
@@ -125,21 +132,26 @@ def _refused(report: Report) -> str:
 
 def _agents(generation: Generation) -> list[dict[str, object]]:
     """Return the agents with what the plugins know of their state: ``statuses()`` of those that have it."""
-    known = {status.agent: status for status in _statuses(generation)}
+    known = statuses_of(generation)
     return [
-        {
-            "id": agent_id,
-            "capabilities": agent.capabilities,
-            "breaker": attrs.asdict(known[agent_id]) if agent_id in known else None,
-        }
+        {"id": agent_id, "capabilities": agent.capabilities, "breaker": known.get(agent_id)}
         for agent_id, agent in generation.agents.items()
     ]
 
 
-def _statuses(generation: Generation) -> Iterator[Any]:
-    for plugin in generation.pipeline.plugins.values():
-        if (statuses := getattr(plugin, "statuses", None)) is not None:
-            yield from statuses()
+def _operated(gateway: Running, request: web.Request) -> web.Response:
+    """Do to a breaker what the path says; ``actor`` and ``reason`` are in the query."""
+    verb = next(verb for verb in VERBS if verb == request.match_info["verb"])
+    actor, reason = request.query.get("actor") or "unknown", request.query.get("reason") or "none given"
+    try:
+        agent_id = request.match_info["agent"]
+        said = operate(gateway.house, gateway.generation, verb, agent_id, actor=actor, reason=reason)
+    except Refused as refused:
+        return _problem(refused.refusal, request.path)
+    except JournalError:
+        why = refusal("journal_unavailable", "the record could not be written; nothing has changed")
+        return _problem(why, request.path)
+    return _json(said)
 
 
 def _problem(refused: Refusal, path: str) -> web.Response:

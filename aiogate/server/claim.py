@@ -53,10 +53,7 @@ def real_amounts(exchange: Exchange) -> dict[str, int] | None:
 
 
 def _real_amount(exchange: Exchange, measure: Measure) -> int:
-    if measure is Measure.NANOUSD:
-        return exchange.cost_nanousd or 0
-    usage = exchange.usage
-    return (usage.input_tokens or 0) + (usage.output_tokens or 0)
+    return exchange.usage.tokens if measure is Measure.TOKENS else exchange.cost_nanousd or 0
 
 
 def _answered_well(exchange: Exchange) -> bool:

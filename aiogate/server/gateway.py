@@ -5,6 +5,7 @@ The one object that ``aiogate serve`` and ``aiogate.testing`` hold.
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import BinaryIO, Final
@@ -29,9 +30,12 @@ from aiogate.server.access_log import AccessLog
 from aiogate.server.admin import admin_app
 from aiogate.server.counters import open_state
 from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
+from aiogate.server.drain import Drain
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
+from aiogate.server.inherited import Inherited
 from aiogate.server.metrics import Metrics
+from aiogate.server.notify import Notifier
 from aiogate.server.open import open_exchange
 from aiogate.server.protocol import PublicServer
 from aiogate.server.reload import Load, Reloads
@@ -41,10 +45,9 @@ from aiogate.settings.model import Address, Settings
 __all__ = ["Gateway"]
 
 _log: Final = logging.getLogger(__name__)
+_BACKLOG: Final = 1024
 _LINGER_SECONDS: Final = 2.0
 _CUT_SECONDS: Final = 2.0
-_TASKS_SECONDS: Final = 10.0
-"""How long a plugin's ``post_response`` may hold a gateway that stops."""
 
 
 @attrs.define(eq=False, init=False)
@@ -58,6 +61,8 @@ class Gateway:
         stdout: where the access log goes; None: nowhere.
         load: reads the config anew for a reload; None: there is none.
         retired: called when nothing needs a config any more that was in force.
+        inherited: sockets to listen on, in the place of those that the config names.
+        notifier: tells the supervisor of starts and reloads.
     """
 
     generation: Generation
@@ -66,11 +71,15 @@ class Gateway:
     stdout: BinaryIO | None
     load: Load | None
     retired: Callable[[], object] | None
+    inherited: Inherited
+    notifier: Notifier
     house: House = attrs.field(init=False)
     reloads: Reloads = attrs.field(init=False)
     pace: Pace = attrs.field(init=False)
+    drain: Drain = attrs.field(init=False)
     public: Address | None = attrs.field(default=None, init=False)
     admin: Address | None = attrs.field(default=None, init=False)
+    _server: PublicServer | None = attrs.field(default=None, init=False)
     _rooms: AsyncExitStack = attrs.field(factory=AsyncExitStack, init=False)
     _runners: list[web.BaseRunner] = attrs.field(factory=list, init=False)
 
@@ -83,10 +92,12 @@ class Gateway:
         stdout: BinaryIO | None = None,
         load: Load | None = None,
         retired: Callable[[], object] | None = None,
+        inherited: Inherited | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         clock = clock or Clock()
         first = Generation(number=1, settings=settings, pipeline=pipeline, clock=clock)
-        self.__attrs_init__(first, clock, stdout, load, retired)
+        self.__attrs_init__(first, clock, stdout, load, retired, inherited or Inherited(), notifier or Notifier())
 
     @property
     def settings(self) -> Settings:
@@ -117,7 +128,9 @@ class Gateway:
             upstream=Upstream(),
             access_log=AccessLog(self.settings.server.access_log if self.stdout else "off", self.stdout),
             metrics=Metrics(),
+            notifier=self.notifier,
         )
+        self.drain = Drain(house)
         self._rooms.push_async_callback(house.state.close)
         house.journal.open()
         self._rooms.callback(house.journal.close)
@@ -132,11 +145,13 @@ class Gateway:
         self.reloads = Reloads(self, house, self.load, self.retired)
         await self.reloads.start()
         app = admin_app(self)
-        self.admin = await self._listen(web.AppRunner(app, access_log=None), self.settings.admin.listen)
-        self.public = await self._listen(self._public_runner(), self.settings.server.listen)
+        inherited, settings = self.inherited, self.settings
+        runner = web.AppRunner(app, access_log=None)
+        self.admin = await self._listen(runner, settings.admin.listen, inherited.admin)
+        self.public = await self._listen(self._public_runner(), settings.server.listen, inherited.public)
 
     def _public_runner(self) -> web.ServerRunner:
-        server = PublicServer(
+        server = self._server = PublicServer(
             self.handle,
             pace=self.pace,
             most_connections=lambda: self.settings.server.max_connections,
@@ -148,10 +163,14 @@ class Gateway:
         )
         return web.ServerRunner(server, shutdown_timeout=_CUT_SECONDS)
 
-    async def _listen(self, runner: web.BaseRunner, address: Address) -> Address:
+    async def _listen(self, runner: web.BaseRunner, address: Address, handed: socket.socket | None) -> Address:
         await runner.setup()
         self._runners.append(runner)
-        site = web.TCPSite(runner, address.host, address.port, backlog=1024)
+        site: web.BaseSite
+        if handed is not None:
+            site = web.SockSite(runner, handed, backlog=_BACKLOG)
+        else:
+            site = web.TCPSite(runner, address.host, address.port, backlog=_BACKLOG)
         try:
             await site.start()
         except OSError as error:
@@ -161,7 +180,7 @@ class Gateway:
         return Address(host, port)
 
     async def stop(self, grace_seconds: float | None = None) -> None:
-        """Drain: take no new exchanges, let the open ones end, cut what is left after ``grace_seconds``."""
+        """Drain: take no new exchanges, let the open ones end, cut what is left after ``grace_seconds``; 0: at once."""
         grace = self.settings.server.grace_seconds if grace_seconds is None else grace_seconds
         house: House | None = getattr(self, "house", None)
         reloads: Reloads | None = getattr(self, "reloads", None)
@@ -169,27 +188,22 @@ class Gateway:
             house.stopping = True
             if reloads is not None:
                 await reloads.stop()
-            for runner in self._runners:
-                for site in list(runner.sites):
-                    await site.stop()
-            if grace > 0:
-                await house.emptied(grace)
-            house.cut()
-            await house.emptied(_CUT_SECONDS)
-            await house.tasks.join(_TASKS_SECONDS)
+            delay = self.settings.server.drain_delay_seconds
+            await self.drain.run(self._runners, self._server, delay, grace)
         for runner in reversed(self._runners):
             await runner.cleanup()
         self._runners.clear()
         if house is not None:
             # what a kept-alive connection began meanwhile ends before the plugins leave
-            await house.tasks.join(_TASKS_SECONDS)
+            await self.drain.join()
         if reloads is not None:
             await reloads.leave()
         await self._rooms.aclose()
 
     def cut(self) -> None:
-        """End the drain's patience: open exchanges are cut now."""
-        self.house.cut()
+        """End the drain's patience: open exchanges are cut now. One that has not begun is not waited for either."""
+        if (drain := getattr(self, "drain", None)) is not None:
+            drain.hurry()
 
     async def handle(self, inbound: Inbound) -> Answer:
         """Serve one request of the public listener."""

@@ -3,23 +3,26 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol, TypeVar
 
 import attrs
 
-from aiogate.errors import refusal
+from aiogate.errors import Refusal, refusal
 from aiogate.exchange import Clock, Exchange
 from aiogate.journal.writer import Journal
+from aiogate.proxy.answer import Answer
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.crowd import Crowd
 from aiogate.server.generation import Generation
 from aiogate.server.metrics import Metrics
+from aiogate.server.notify import Notifier
 from aiogate.state import State
 
 __all__ = ["House", "Tasks", "UnderWay"]
 
+T = TypeVar("T")
 _log: Final = logging.getLogger(__name__)
 
 
@@ -27,13 +30,20 @@ _log: Final = logging.getLogger(__name__)
 class Tasks:
     """Keeps background tasks and their exceptions; the only place that makes any."""
 
-    _running: set[asyncio.Task[None]] = attrs.field(factory=set)
+    _running: set[asyncio.Task[Any]] = attrs.field(factory=set)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine to its end, whatever happens to the task that asked for it."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._running.add(task)
         task.add_done_callback(self._done)
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run a coroutine in a task of its own, for somebody who looks at what comes of it."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
 
     async def join(self, seconds: float | None = None) -> None:
         """Wait until nothing runs any more; what still does after ``seconds`` is cancelled, and said so in the log."""
@@ -63,6 +73,11 @@ class UnderWay(Protocol):
         ...
 
     @property
+    def answer(self) -> Answer:
+        """What the client gets."""
+        ...
+
+    @property
     def generation(self) -> Generation:
         """What it began with and ends on."""
         ...
@@ -78,11 +93,14 @@ class House:
     upstream: Upstream
     access_log: AccessLog
     metrics: Metrics
+    notifier: Notifier = attrs.field(factory=Notifier)
     tasks: Tasks = attrs.field(factory=Tasks)
     crowd: Crowd = attrs.field(factory=Crowd)
     open_exchanges: dict[str, UnderWay] = attrs.field(factory=dict)
     stopping: bool = False
     cutting: bool = False
+    leftovers: set[Callable[[Refusal], None]] = attrs.field(factory=set)
+    """What is read on although its client has gone: how to end each."""
     _emptied: asyncio.Event | None = None
 
     outgoing: dict[int, tuple[set[str], asyncio.Event]] = attrs.field(factory=dict)
@@ -124,3 +142,5 @@ class House:
         why = refusal("shutting_down", "the gateway restarts; ask again", retry_after_seconds=1.0)
         for walk in tuple(self.open_exchanges.values()):
             walk.exchange.cut(why)
+        for cut in tuple(self.leftovers):
+            cut(why)

@@ -85,6 +85,16 @@ class _Public(web_protocol.RequestHandler):
         if isinstance(messages[-1][0], web_protocol._ErrInfo):  # noqa: SLF001 - aiohttp 3.14 says it nowhere else
             self._body_is_broken()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether the connection is kept, and nothing is under way on it."""
+        return self._waiter is not None and not self._messages and self.begun is None and bool(self._request_count)
+
+    @property
+    def is_unheard(self) -> bool:
+        """Whether it is not known yet what the client wants."""
+        return self.begun is not None or not self._request_count
+
     def check(self, now: float) -> float:
         """Give up on a client that sends a head too slowly; the coarse timer calls it while there is a part of one."""
         pace = self._server().pace
@@ -230,7 +240,7 @@ class _Quick(_Public):
         if not inbound.content.is_eof():
             await self._linger(inbound.content)
         self._keepalive = answer.keep_alive
-        if not answer.keep_alive or self._close or self._force_close:
+        if not answer.keep_alive or self._close or self._force_close or self._server().draining:
             return False
         self._next_keepalive_close_time = close_time = self._loop.time() + self._keepalive_timeout
         if self._keepalive_handle is None:
@@ -281,6 +291,8 @@ class PublicServer(web.Server):
         self.handle = handle
         self.pace = pace
         self.farewells = Farewells()
+        self.draining = False
+        """Whether no connection is kept behind an answer any more."""
         self._most_connections = most_connections
         if quick is None:
             quick = aiohttp.__version__.startswith(TESTED)
@@ -292,6 +304,20 @@ class PublicServer(web.Server):
         protocol = self._protocol(self, loop=self._loop, **kwargs)
         protocol.begun = protocol.waits_in = None
         return protocol
+
+    def close_idle(self) -> None:
+        """Close the connections on which nothing is under way, and from now on each one behind its answer.
+
+        Those that have not had their first request keep their chance.
+        """
+        self.draining = True
+        for connection in self.connections:
+            if isinstance(connection, _Public) and connection.is_idle:
+                connection.close()
+
+    def has_unheard(self) -> bool:
+        """Tell whether there is a connection whose first request has not come, or a head that is not whole."""
+        return any(isinstance(connection, _Public) and connection.is_unheard for connection in self.connections)
 
     @property
     def is_full(self) -> bool:

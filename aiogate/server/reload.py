@@ -117,6 +117,7 @@ class Reloads:
 
     async def _attempt(self, cause: str) -> Report:
         async with self._lock:
+            self._house.notifier.reloading()
             problems, kept = tuple[Problem, ...](), tuple[Problem, ...]()
             try:
                 kept = await self._replace()
@@ -130,6 +131,7 @@ class Reloads:
             number = self._gateway.generation.number
             report = Report(cause=cause, at=self._house.clock.wall(), generation=number, problems=problems, kept=kept)
             self._note(report)
+            self._house.notifier.ready(_status(report))
             return report
 
     async def _replace(self) -> tuple[Problem, ...]:
@@ -218,3 +220,10 @@ def _inherit(pipeline: Pipeline, before: Pipeline) -> None:
             inherit(previous)
         except Exception as error:  # the border to plugins: what was learnt is not lost in silence
             raise PluginError(name, f"{type(error).__name__}: {error}", hook="inherit") from error
+
+
+def _status(report: Report) -> str:
+    """Return what the supervisor is told."""
+    if report.successful:
+        return f"serving, config {report.generation}"
+    return f"serving, config {report.generation}; the last reload failed: {report.problems[0]}".partition("\n")[0]

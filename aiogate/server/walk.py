@@ -18,7 +18,6 @@ from aiogate.errors import (
     PluginError,
     Refusal,
     Refused,
-    StateError,
     UpstreamError,
     problem_body,
     problem_headers,
@@ -26,7 +25,6 @@ from aiogate.errors import (
 )
 from aiogate.exchange import Exchange, Outcome, Reply
 from aiogate.hookspecs import Observer
-from aiogate.journal.record import encode
 from aiogate.proxy.answer import Answer
 from aiogate.proxy.body import ClientBody
 from aiogate.proxy.inbound import Inbound
@@ -37,13 +35,14 @@ from aiogate.proxy.upstream import Head, Response
 from aiogate.proxy.vigil import Keepalive
 from aiogate.proxy.websocket import HANDSHAKE, check_handshake, switched, tunnel, wants_websocket
 from aiogate.server.admit import admit
-from aiogate.server.claim import real_amounts
+from aiogate.server.books import close_books
 from aiogate.server.early import begin, broken_promise, wants_events
 from aiogate.server.fallback import Relief
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.outgoing import CHUNKED, Body, injected, request_body
-from aiogate.server.quotas import quota_lines
+from aiogate.server.own_headers import make_way, own_headers
+from aiogate.server.read_on import Leftover
 from aiogate.server.trip import Request, Trip
 
 __all__ = ["Walk"]
@@ -51,6 +50,7 @@ __all__ = ["Walk"]
 _log: Final = logging.getLogger(__name__)
 _UPGRADE: Final = istr("Upgrade")
 _HOST: Final = istr("Host")
+_DRAIN: Final = "drain"
 _CUT_SECONDS: Final = 0.5
 """How long a client that does not read may keep the connection of an exchange that was cut."""
 
@@ -70,6 +70,8 @@ class Walk:
     _observe: Observer | None = None
     _interrupted: bool = False
     _keepalive: Keepalive | None = None
+    _left: Leftover | None = None
+    _trip: Trip | None = None
 
     async def run(self) -> Answer:
         """Serve the exchange and return its answer, written; only a cancellation comes out of it."""
@@ -128,41 +130,47 @@ class Walk:
             await self._refuse(admitted)
 
     async def _forward(self, agent: Agent) -> None:
-        exchange, destination = self.exchange, self.house.upstream.to(agent)
-        upgrade = _UPGRADE in self.inbound.headers and wants_websocket(self.inbound)
-        trip: Trip | None = None
+        left = self._left = Leftover(self.exchange, self.house, self.answer) if agent.on_disconnect == _DRAIN else None
+        opening = self._open(agent)
         try:
-            body, framing = self._handshake() if upgrade else await self._body(agent)
-            if destination.endpoints is not None:
-                trip = self._trip(agent, body, framing, upgrade=upgrade)
-                agent, response, head = await trip.run(agent)
-            else:
-                request = destination.envelope.head(exchange, framing, self.inbound.headers.get(_HOST, ""))
-                exchange.forwarded = self.house.clock.monotonic()
-                response, head = await destination.open(
-                    exchange.method, request, body, chunked=framing is CHUNKED, upgrade=upgrade
-                )
+            agent, response, head = await (opening if left is None else left.opened(opening))
         except Refused as refused:
             await self._refuse(refused.refusal)
             return
         except UpstreamError as error:
-            if self.body.refused is not None:
-                await self._refuse(self.body.refused.refusal)
-            else:
-                await self._refuse(refusal(error.code, error.detail), Outcome.UPSTREAM_FAILED)
+            await self._refuse(*self._why(error))
             return
         try:
             await self._relay(agent, response, head)
         except UpstreamError as error:
             if not self.answer.writable:
                 raise ConnectionResetError from error
-            if trip is not None:
-                trip.broke_off()
+            if self._trip is not None:
+                self._trip.broke_off()
             await self._cut(agent, error)
+        except (asyncio.CancelledError, ConnectionError):
+            if left is not None:
+                left.client_left(response)
+            raise
         finally:
-            response.close()
-            if trip is not None:
-                trip.end()
+            if left is None or not left.remains:
+                response.close()
+                if self._trip is not None:
+                    self._trip.end()
+
+    async def _open(self, agent: Agent) -> tuple[Agent, Response, Head]:
+        """Send the request; return who has served, and its response when its head is there."""
+        exchange, destination = self.exchange, self.house.upstream.to(agent)
+        upgrade = _UPGRADE in self.inbound.headers and wants_websocket(self.inbound)
+        body, framing = self._handshake() if upgrade else await self._body(agent)
+        if destination.endpoints is not None:
+            self._trip = self._attempts(agent, body, framing, upgrade=upgrade)
+            return await self._trip.run(agent)
+        request = destination.envelope.head(exchange, framing, self.inbound.headers.get(_HOST, ""))
+        exchange.forwarded = self.house.clock.monotonic()
+        chunked = framing is CHUNKED
+        response, head = await destination.open(exchange.method, request, body, chunked=chunked, upgrade=upgrade)
+        return agent, response, head
 
     async def _body(self, agent: Agent) -> tuple[Body, str]:
         body, framing = await request_body(self.exchange, self.body, agent)
@@ -175,7 +183,7 @@ class Walk:
     def _begin(self, agent: Agent) -> None:
         """Send the client a head before the agent has sent one, and keep the stream alive from now on."""
         exchange, watch = self.exchange, self.house.upstream.watch
-        begin(exchange, self.answer, f"{self._own_headers()}\r\nX-Agent-Id: {agent.id}")
+        begin(exchange, self.answer, own_headers(exchange, agent.id))
         if seconds := self._keepalive_seconds(agent):
             self._keepalive = Keepalive(exchange, self.answer, seconds, asyncio.get_running_loop().time())
             watch.add(self._keepalive)
@@ -185,7 +193,7 @@ class Walk:
             return agent.keepalive_seconds
         return self.generation.settings.server.stream_keepalive_seconds
 
-    def _trip(self, agent: Agent, body: Body, framing: str, *, upgrade: bool) -> Trip:
+    def _attempts(self, agent: Agent, body: Body, framing: str, *, upgrade: bool) -> Trip:
         """Return the attempts that the request may take."""
         whole = body if body is None or isinstance(body, bytes) else None
         streams = whole is not body
@@ -203,19 +211,12 @@ class Walk:
 
     async def _relay(self, agent: Agent, response: Response, head: Head) -> None:
         exchange = self.exchange
-        exchange.first_byte = self.house.clock.monotonic()
-        exchange.status = head.status
-        exchange.response_fields = head.fields
-        exchange.content_type = head.media_type
-        exchange.content_encoding = head.encoding
-        self._observe = self.generation.pipeline.observers(exchange)
-        own = f"X-Request-Id: {exchange.id}\r\nX-Agent-Id: {agent.id}{quota_lines(exchange.quotas)}"
-        if exchange.attempts:
-            own += _attempted(exchange)
+        self._note(head)
+        own = own_headers(exchange, agent.id)
         if head.media_type[:17].lower() == "text/event-stream":
             own += "\r\nX-Accel-Buffering: no"
         if head.collides or exchange.edited_headers is not None:
-            _make_way(exchange.response_headers, own)
+            make_way(exchange.response_headers, own)
         if self.answer.sift is not None:
             self._sift(head)
         if self.answer.started:
@@ -235,17 +236,22 @@ class Walk:
         exchange.answered = self.house.clock.monotonic()
         await tunnel(self.inbound, response, exchange, self.answer, self._conclude)
 
+    def _note(self, head: Head) -> None:
+        """Write down the agent's head, and ask who looks on."""
+        exchange = self.exchange
+        exchange.first_byte = self.house.clock.monotonic()
+        exchange.status = head.status
+        exchange.response_fields = head.fields
+        exchange.content_type = head.media_type
+        exchange.content_encoding = head.encoding
+        self._observe = self.generation.pipeline.observers(exchange)
+
     def _sift(self, head: Head) -> None:
         """Leave the answer as it is unless it is the stream that was asked for its usage."""
         if not is_event_stream(self.exchange):
             self.answer.sift = None
         elif head.length is not None:
             del self.exchange.response_headers["Content-Length"]
-
-    def _own_headers(self) -> str:
-        """Return the header lines that every answer of our own has, with CRLF between them."""
-        exchange = self.exchange
-        return f"X-Request-Id: {exchange.id}{quota_lines(exchange.quotas)}{_attempted(exchange)}"
 
     async def _reply(self, reply: Reply) -> None:
         self.exchange.status = reply.status
@@ -269,8 +275,8 @@ class Walk:
     async def _whole(self, outcome: Outcome, headers: CIMultiDict[str], body: bytes) -> None:
         """Answer with something of our own."""
         exchange = self.exchange
-        own = self._own_headers()
-        _make_way(headers, own)
+        own = own_headers(self.exchange)
+        make_way(headers, own)
         answer = self.answer.whole(exchange.status, headers, own, body)
         exchange.bytes_out = len(body)
         exchange.answered = self.house.clock.monotonic()
@@ -290,26 +296,19 @@ class Walk:
         if self._observe is not None:
             self._observe(b"")
         exchange.ended = house.clock.monotonic()
-        if exchange.grant is not None:
-            try:
-                await house.state.settle(exchange.grant, real_amounts(exchange))
-            except StateError:
-                _log.exception("exchange %s is not settled; its grant expires by itself", exchange.id)
-        house.metrics.ended(exchange)
-        line = encode(exchange)
-        house.journal.append(line)
-        house.access_log.write(line)
+        await close_books(exchange, house)
 
     async def _cut(self, agent: Agent, error: UpstreamError) -> None:
-        """End an answer that the agent broke off: an ordinary refusal where nothing has left yet."""
+        """End an answer that the agent broke off."""
+        _log.warning("exchange %s: agent %r broke off: %s", self.exchange.id, agent.id, error.code)
+        await self._refuse(*self._why(error))
+
+    def _why(self, error: UpstreamError) -> tuple[Refusal, Outcome]:
+        """Return what has failed: the agent, unless it was the client's own body."""
         refused = self.body.refused
-        why = refusal(error.code, error.detail) if refused is None else refused.refusal
-        outcome = Outcome.UPSTREAM_FAILED if refused is None else Outcome.CUT  # it was the client's body that failed
-        _log.warning("exchange %s: agent %r broke off: %s", self.exchange.id, agent.id, why.code)
-        if not self.answer.started:
-            await self._refuse(why, outcome)
-            return
-        await self._end_early(why, outcome)
+        if refused is None:
+            return refusal(error.code, error.detail), Outcome.UPSTREAM_FAILED
+        return refused.refusal, Outcome.CUT if self.answer.started else Outcome.REFUSED
 
     async def _end_early(self, why: Refusal, outcome: Outcome, **patience: float) -> None:
         """End an answer whose head the client has: a terminal event in its dialect, then an aborted connection."""
@@ -353,8 +352,14 @@ class Walk:
     async def _depart(self) -> None:
         """The client has gone, or the gateway cuts what the drain left over."""
         try:
-            is_cut = self.house.cutting or self.exchange.cut_by is not None
-            self.exchange.refusal = self.exchange.refusal or self.exchange.cut_by
+            if self._left is not None and self._left.remains:
+                await self._left.read_on(self._note, lambda: self._observe)
+                if self._trip is not None:
+                    self._trip.end()
+                is_cut = False  # whatever ended it then: its client had gone before
+            else:
+                is_cut = self.house.cutting or self.exchange.cut_by is not None
+                self.exchange.refusal = self.exchange.refusal or self.exchange.cut_by
             await self._conclude(Outcome.CUT if is_cut else Outcome.CLIENT_GONE)
         except JournalError as error:
             _log.error("exchange %s has no record: %s", self.exchange.id, error)
@@ -370,7 +375,7 @@ class Walk:
         headers = CIMultiDict(problem_headers(refused))
         body = problem_body(refused, self.exchange.id, self.exchange.full_path)
         try:
-            await self.answer.send(self.answer.whole(refused.status, headers, self._own_headers(), body))
+            await self.answer.send(self.answer.whole(refused.status, headers, own_headers(self.exchange), body))
         except ConnectionError:
             self.answer.abort()
 
@@ -383,14 +388,3 @@ class Walk:
                 await self._refuse(refusal("internal_error", "the gateway failed; the log names the request id"))
         except (ConnectionError, JournalError):
             self.answer.abort()
-
-
-def _attempted(exchange: Exchange) -> str:
-    """Return the header line that says how many attempts there were, with CRLF before it, where they were counted."""
-    return f"\r\nX-Aiogate-Attempts: {len(exchange.attempts)}" if exchange.attempts else ""
-
-
-def _make_way(headers: CIMultiDict[str], own: str) -> None:
-    """Take out what aiogate says itself."""
-    for line in own.split("\r\n"):
-        headers.popall(line.partition(":")[0], None)

@@ -209,6 +209,17 @@ async def test_policies_see_the_share_of_the_tightest_budget(client: aiohttp.Cli
         assert (refused.status, refused.said["rule"]) == (403, "spare")
 
 
+async def test_whom_no_budget_is_for_has_used_nothing_of_any(client: aiohttp.ClientSession, tmp_path: Path) -> None:
+    sections = {"pipeline": {"plugins": ["callers", "budgets", "policies", "cost"]}}
+    other = {"name": "others", "tokens": 10, "match": {"principal": "somebody-else"}}
+    async with serving(tmp_path, other, **sections) as (gateway, _, agent):
+        settings = config(agent.url, other, **sections)
+        settings["plugins"]["policies"] = {"rule": [{"name": "spare", "deny": "usage.budget_share > 0.5"}]}
+        gateway.configure(settings)
+        assert (await gateway.gateway.reloads.reload("api")).successful
+        assert (await ask(client, gateway, uses=50)).status == 200
+
+
 # streams
 
 
@@ -311,7 +322,8 @@ async def test_tokens_are_counted_where_an_answer_says_nothing(client: aiohttp.C
 async def test_hang_ups_anywhere_in_a_stream_are_settled_once(tmp_path: Path) -> None:
     async with serving(tmp_path, {"name": "t", "tokens": 10**9, "slice_tokens": 20}) as (gateway, _, _):
         body = orjson.dumps({"events": 12, "uses": 300, **STREAM})
-        head = f"POST /agents/teller HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        lines = ("POST /agents/teller HTTP/1.1", "Host: x", "Connection: close", f"Content-Length: {len(body)}")
+        head = "\r\n".join((*lines, "", "")).encode()
         positions = range(1, 2200, 37)
         for position in positions:
             await hang_up(gateway.url, head + body, position)

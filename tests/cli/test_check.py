@@ -137,6 +137,23 @@ def test_a_limit_that_can_never_bind_is_a_warning(file: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "plugins, hint",
+    [
+        ('"policies", "budgets", "cost"', "put 'budgets' before 'policies'"),
+        ('"policies"', "no plugin tells it: add one such as budgets"),
+        ('"budgets", "policies", "cost"', None),
+    ],
+)
+def test_a_rule_that_asks_for_what_nobody_tells_is_a_warning(plugins: str, hint: str | None, file: Path) -> None:
+    rule = '[[plugins.policies.rule]]\nname = "thrifty"\ndeny = "usage.budget_share > 0.9"\n'
+    file.write_text(f"pipeline.plugins = [{plugins}]\n{IN_ORDER}{rule}")
+    warning = "fails always, and so refuses: nobody knows usage.budget_share"
+    place = "aiogate: warning: plugins.policies.rule[0].deny"
+    expected = "" if hint is None else f"{place}: {warning}; {hint} in pipeline.plugins (line 7)\n"
+    assert check(file).stderr == expected
+
+
 def test_an_agents_own_limit_that_can_never_bind_is_a_warning(file: Path) -> None:
     agent = f'pipeline.plugins = ["limits"]\n{IN_ORDER}rate_limit = "100/minute"\n'
     limit = '[[plugins.limits.limit]]\nname = "all"\nper = ["principal"]\n'

@@ -96,7 +96,7 @@ async def test_a_plugin_that_never_ends_does_not_hold_the_stop(
         async def post_response(self) -> None:
             await asyncio.Event().wait()
 
-    monkeypatch.setattr("aiogate.server.gateway._TASKS_SECONDS", 0.01)
+    monkeypatch.setattr("aiogate.server.drain._TASKS_SECONDS", 0.01)
     async with fake_agent() as agent:
         config = {**anonymous(agent.url), "pipeline": {"plugins": ["hangs"]}}
         async with asyncio.timeout(SECONDS):

@@ -43,11 +43,6 @@ class BudgetReport:
     warned_at: float = 0.0
 
     @property
-    def left(self) -> int:
-        """What is neither spent nor held."""
-        return max(0, self.limit - self.spent - self.held)
-
-    @property
     def share(self) -> float:
         """What is spent and held, as a part of the budget."""
         return (self.spent + self.held) / self.limit
@@ -70,16 +65,13 @@ class Account:
     claim: Claim
     period: Period
     notes: Notes
+    slice: int
+    """What a stream holds ahead."""
 
     def claimed(self, amount: int) -> Claim:
         """Return the claim on so much."""
         of = self.claim
         return Claim(of.name, of.counter, of.kind, of.limit, of.seconds, amount, of.measure, of.period)
-
-    @property
-    def slice(self) -> int:
-        """What a stream holds ahead."""
-        return self.budget.slice_of(self.claim.measure)
 
     def report(self, spent: int, held: int) -> BudgetReport:
         """Return how the counter stands."""
@@ -175,7 +167,7 @@ class Accounts:
             name = f"budget:{budget.name}" if len(budget.limits) == 1 else f"budget:{budget.name}:{measure}"
             limit, seconds = budget.limits[measure], self.config.hold_seconds
             claim = Claim(name, counter, Counted.PERIOD, limit, seconds, 1, measure, period)
-            account = self._open[counter] = Account(budget, values, claim, period, Notes())
+            account = self._open[counter] = Account(budget, values, claim, period, Notes(), budget.slice_of(measure))
         return account
 
     def _sweep(self, begun: Period) -> None:

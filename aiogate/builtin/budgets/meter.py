@@ -131,7 +131,7 @@ class Meter:
         tokens = int((self._size + more) * self._share) // _BYTES_A_TOKEN
         usage = self._usage
         if line.account.claim.measure is Measure.TOKENS:
-            return (usage.input_tokens or 0) + tokens
+            return usage.tokens + tokens
         return self._price(attrs.evolve(usage, output_tokens=tokens))
 
     async def _grow(self, lines: list[Line]) -> None:

@@ -46,6 +46,7 @@ class Budgets:
     """Charges exchanges to budgets: holds an estimate, meters streams, warns and refuses."""
 
     Config = BudgetsConfig
+    tells = frozenset({"usage.budget_share"})
 
     def __init__(self, config: BudgetsConfig) -> None:
         """Keep the budgets."""
@@ -80,15 +81,19 @@ class Budgets:
         Where no gateway runs, as for ``aiogate explain``, nobody knows how a budget stands.
         """
         accounts = self._accounts_of(exchange)
+        if not accounts and exchange.budget_share is None and not self._may_be_charged(exchange):
+            exchange.budget_share = 0.0  # where nothing is bounded, nothing of it is used
         if accounts and self._state is not None:
             try:
                 standings = await self._state.standings([account.claim.counter for account in accounts])
             except AiogateError:  # so be it: whether there is enough is decided when the claims are taken
                 return
-            reports = [account.report(*standing) for account, standing in zip(accounts, standings, strict=True)]
-            exchange.budget_share = max(report.share for report in reports)
-            left = zip(accounts, reports, strict=True)
-            exchange[_LEFT] = {account.claim.counter: report.left for account, report in left}
+            share, left = 0.0, dict[str, int]()
+            for account, (spent, held) in zip(accounts, standings, strict=True):
+                limit, used = account.claim.limit, spent + held
+                share = max(share, used / limit)
+                left[account.claim.counter] = max(0, limit - used)
+            exchange.budget_share, exchange[_LEFT] = share, left
         length = exchange.content_length
         if (accounts or exchange.agent is None) and length and length <= self._config.read_body_bytes:
             said = exchange.request_headers.get("Content-Type", "application/json")
@@ -130,7 +135,13 @@ class Budgets:
     @hookimpl
     async def post_response(self, exchange: Exchange) -> None:
         """Warn when so much is spent, or more than there was."""
-        charged = [account for account, _ in self._charged(exchange)] if exchange.grant is not None else []
+        if exchange.grant is None:
+            return
+        charged = [
+            account
+            for account, quota in self._charged(exchange)
+            if account.budget.warn_at or _took_more(exchange, quota.claim)
+        ]
         if not charged:
             return
         standings = await self._running.standings([account.claim.counter for account in charged])
@@ -163,6 +174,11 @@ class Budgets:
     def _accounts_of(self, exchange: Exchange) -> tuple[Account, ...]:
         return self._accounts.of(exchange.principal or NOBODY, exchange.agent, exchange.started_wall)
 
+    def _may_be_charged(self, exchange: Exchange) -> bool:
+        """Tell whether there is a budget that an exchange would be charged to if one of the candidates served."""
+        principal, wall = exchange.principal or NOBODY, exchange.started_wall
+        return any(self._accounts.of(principal, agent, wall) for agent in exchange.candidates)
+
     def _charged(self, exchange: Exchange) -> Iterator[tuple[Account, Quota]]:
         """Yield what the exchange was charged to, and how that stood then."""
         for quota in exchange.quotas:
@@ -177,12 +193,15 @@ class Budgets:
         What the request itself is and bounds is held in full, be it more than there is; a stream begins with a slice.
         What is only guessed refuses nobody as long as anything is left.
         """
-        of_request = self._amount(exchange, agent, account, request, 0) or 0
-        a_slice = of_request + account.slice
+        whole = None
         if request.output_tokens is not None:
             whole = self._amount(exchange, agent, account, request, request.output_tokens)
-            if whole is not None:
-                return max(1, min(whole, a_slice) if request.streamed else whole)
+            if whole is not None and not request.streamed:
+                return max(1, whole)
+        of_request = self._amount(exchange, agent, account, request, 0) or 0
+        a_slice = of_request + account.slice
+        if whole is not None:
+            return max(1, min(whole, a_slice))
         guess = self._mean(agent, account) or of_request + max(account.slice, _UNHEARD_OF[account.claim.measure])
         whole = min(guess, a_slice) if request.streamed else guess
         left = exchange.get(_LEFT) or {}
@@ -194,7 +213,7 @@ class Budgets:
         """Return what an answer of so many tokens takes of an account; None: it has no price."""
         usage = estimate(exchange, request, output_tokens)
         if account.claim.measure is Measure.TOKENS:
-            return (usage.input_tokens or 0) + output_tokens
+            return usage.tokens
         return None if self._measures is None else self._measures.quote(agent.id, usage, exchange.started_wall)
 
     def _mean(self, agent: Agent, account: Account) -> int | None:
@@ -205,6 +224,8 @@ class Budgets:
 
     def _warning(self, account: Account, spent: int) -> str | None:
         """Return what answers say of a budget of which so much is spent; the first time the log says it, too."""
+        if not account.budget.warn_at:
+            return None
         share = spent / account.claim.limit
         reached = max((at for at in account.budget.warn_at if share >= at), default=None)
         if reached is None:
@@ -213,6 +234,12 @@ class Budgets:
             account.notes.warned = reached
             _log.warning("budget %s has reached %g: %s", account.budget.name, reached, _named(account, spent)[1])
         return f'"{account.budget.name}";spent={share:.3f}'
+
+
+def _took_more(exchange: Exchange, claim: Claim) -> bool:
+    """Tell whether an exchange has used more than it claimed at first."""
+    used = exchange.usage.tokens if claim.measure is Measure.TOKENS else exchange.cost_nanousd or 0
+    return used > claim.amount
 
 
 def _named(account: Account, spent: int) -> tuple[str, str]:

@@ -25,6 +25,7 @@ fails, and denies. Knows nothing of CEL's library or of rules.
 ``now.weekday``             int                   1 is Monday, 7 is Sunday; in the ``timezone`` of the settings
 ``now.hour``                int                   0 to 23; likewise
 ``usage.budget_share``      double                of the tightest budget, what is used and held: 1.0 is all of it
+                                                  and 0.0 stands where there is none; ``budgets`` runs before
 ``body``                    anything              JSON; ``{}`` where there is none; only with ``needs_body = true``
 =========================== ===================== ==================================================================
 """
@@ -39,7 +40,7 @@ import orjson
 
 from aiogate import Agent, Exchange
 
-__all__ = ["BODY", "NAMES", "UNKNOWN", "Facts", "plain_path"]
+__all__ = ["BODY", "NAMES", "TOLD", "UNKNOWN", "Facts", "plain_path"]
 
 BODY: Final = "body"
 NAMES: Final[Mapping[str, str]] = {
@@ -65,6 +66,8 @@ NAMES: Final[Mapping[str, str]] = {
     "usage.budget_share": "double",
     BODY: "dyn",
 }
+TOLD: Final = frozenset({"usage.budget_share"})
+"""What another plugin has to tell, ahead of this one."""
 UNKNOWN: Final = object()
 """Stands for a value that nobody knows."""
 

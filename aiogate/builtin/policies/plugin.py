@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from aiogate import Agent, Claim, Exchange, Finding, Refusal, hookimpl, refusal
 from aiogate.builtin.policies.conditions import Bound
-from aiogate.builtin.policies.facts import Facts
+from aiogate.builtin.policies.facts import TOLD, Facts
 from aiogate.builtin.policies.reach import never_matching
 from aiogate.builtin.policies.replay import Replayed, replayed
 from aiogate.builtin.policies.rules import PoliciesConfig, zone_of
@@ -74,6 +74,12 @@ class Policies:
     def warnings(self, agents: Mapping[str, Agent]) -> Iterator[tuple[str, str]]:
         """Yield the rules that can never match, for ``aiogate check``: where they stand, and why."""
         return never_matching(self._config, agents)
+
+    def asks(self) -> Iterator[tuple[str, str]]:
+        """Yield what only another plugin can tell, and where it is asked for: for ``aiogate check``; see ``tells``."""
+        for index, rule in enumerate(self._config.rule):
+            for name in sorted(rule.condition(self._config.timezone).names & TOLD):
+                yield f"rule[{index}].deny", name
 
     def names(self, agent: Agent) -> frozenset[str]:
         """Return the variables that the enforced rules of an agent mention: what its verdicts depend on.

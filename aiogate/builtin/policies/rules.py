@@ -52,7 +52,14 @@ def _compiles(rule: "RuleSettings", _attribute: object, text: str) -> None:
 
 @attrs.frozen(kw_only=True)
 class RuleSettings:
-    """``[[plugins.policies.rule]]``.
+    """``[[plugins.policies.rule]]``: whom it refuses.
+
+    A condition sees ``principal`` (id, roles, department, key_id, cost_center, attributes), ``agent`` (id,
+    capabilities, tags, cost_center), ``client.ip``, ``request`` (method, path, headers, query, content_length), ``now``
+    (time, hour, weekday from 1 for Monday), ``usage.budget_share`` and ``body``; and it may call
+    ``ip_in(client.ip, ["10.0.0.0/8"])``, ``time_between(now.time, "22:00", "06:00")`` and
+    ``glob(request.path, "/admin/**")``. One that fails, refuses: ask ``has(body.model) && ...`` where a member may be
+    missing.
 
     Args:
         name: in refusals, in the journal, and in ``aiogate explain``.

@@ -180,6 +180,11 @@ class Upstream:
         found = {agent_id: each.endpoints for agent_id, each in self._destinations.items()}
         return {agent_id: each.figures(now) for agent_id, each in found.items() if each is not None}
 
+    def retries(self, agent_id: str) -> int:
+        """Return how many attempts there were behind the first, in all exchanges with an agent."""
+        found = self._destinations.get(agent_id)
+        return 0 if found is None or found.endpoints is None else found.endpoints.budget.taken
+
     def close(self) -> None:
         """Close all idle connections, and those that come back from now on."""
         self._checks.adopt({})

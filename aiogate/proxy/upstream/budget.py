@@ -20,6 +20,8 @@ _LEAST: Final = 3
 class Budget:
     """Counts the requests and the retries of one agent in the last ten seconds, second by second."""
 
+    taken: int = 0
+    """All retries that there ever were."""
     _requests: int = 0
     _retries: int = 0
     _slots: deque[list[int]] = attrs.field(factory=deque)
@@ -37,6 +39,7 @@ class Budget:
             return False
         slot[2] += 1
         self._retries += 1
+        self.taken += 1
         return True
 
     def _slot(self, now: float) -> list[int]:
