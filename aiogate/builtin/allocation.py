@@ -6,7 +6,8 @@ For the ``cost`` plugin. Knows nothing of prices::
     match = { department = "research", agent = ["support", "search"] }
     split = { data = 60, support = 40 }   # percents; or cost_center = "data"
 
-The first entry that fits counts.
+The first entry that fits counts. It is for the records and the reports: budgets go by the cost centre of the agent or
+the key itself, for who pays is settled when an agent answers, after their claims.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The journal's totals by quarter of an hour and by day, folded from its records into SQLite, each record exactly once.
+"""The journal's totals by quarters, hours and days, folded from its records into SQLite, each record exactly once.
 
 For the reports, for budgets and for whoever keeps the journal; never on the event loop. The segments are the source of
 truth: the totals can be deleted and are made anew, save for records whose segments were removed after their time.
@@ -18,18 +18,19 @@ from aiogate.journal.reader import Record, Torn, parsed
 from aiogate.journal.sealed import length, open_segment
 from aiogate.journal.segment import name_of, segments
 from aiogate.journal.tally import COUNTS, NAMES, Key, Tally
-from aiogate.journal.totals_file import connect, failure, remove
+from aiogate.journal.totals_file import connect, failure, is_broken, remove
 
 __all__ = ["Totals"]
 
 _SLICE_BYTES: Final = 1024 * 1024
-_DAY_SECONDS: Final = 86400
+_COARSE: Final = {"hours": 3600, "days": 86400}
 _MARKS: Final = ", ".join("?" * (2 + len(COUNTS)))
 _MORE: Final = ", ".join(f"{count} = {count} + excluded.{count}" for count in COUNTS)
 _ADD: Final = "INSERT INTO {} VALUES ({}) ON CONFLICT DO UPDATE SET {}"
 _MOVE: Final = (
     "INSERT INTO segments (name, position, chain) VALUES (?, ?, ?) "
-    "ON CONFLICT DO UPDATE SET position = excluded.position, chain = excluded.chain"
+    "ON CONFLICT DO UPDATE SET position = excluded.position, "
+    "chain = CASE excluded.chain WHEN '' THEN chain ELSE excluded.chain END"
 )
 
 
@@ -72,7 +73,9 @@ class Totals:
         try:
             with cls.of(directory) as totals:
                 totals.forget()
-        except JournalError:
+        except JournalError as error:
+            if not is_broken(error):
+                raise
             remove(directory)
         with cls.of(directory) as totals:
             yield totals
@@ -175,15 +178,15 @@ class Totals:
         with self._writing():
             if self._position(name) != begin:
                 return None
-            self._add("quarters", tally)
-            self._add("days", tally)
+            for table in ("quarters", *_COARSE):
+                self._add(table, tally)
             self.db.execute(_MOVE, (name, begin + len(block), chain))
         for one in bad:
             torn(one)
         return count
 
     def _add(self, table: str, tally: Tally) -> None:
-        size = _DAY_SECONDS if table == "days" else 1
+        size = _COARSE.get(table, 1)
         rows = [(begin - begin % size, self._who_is(names), *sums) for begin, names, sums in tally.rows()]
         self.db.executemany(_ADD.format(table, _MARKS, _MORE), rows)
 
@@ -213,18 +216,17 @@ class Totals:
         with self._writing():
             for statement in (
                 "DELETE FROM quarters",
+                "DELETE FROM hours",
                 "DELETE FROM days",
                 "DELETE FROM segments WHERE NOT retired",
                 "INSERT INTO quarters SELECT * FROM archive",
             ):
                 self.db.execute(statement)
-            self._sum_days()
-
-    def _sum_days(self) -> None:
-        sums = ", ".join(f"sum({count})" for count in COUNTS)
-        self.db.execute(
-            f"INSERT INTO days SELECT bucket - bucket % {_DAY_SECONDS}, who, {sums} FROM quarters GROUP BY 1, 2"  # noqa: S608 - of constants
-        )
+            added = ", ".join(f"sum({count})" for count in COUNTS)
+            for table, size in _COARSE.items():
+                begin = f"bucket - bucket % {size}"
+                sums = f"SELECT {begin}, who, {added} FROM quarters GROUP BY 1, 2"  # noqa: S608 - of constants
+                self.db.execute(f"INSERT INTO {table} {sums}")
 
 
 def _records(block: bytes) -> Iterator[tuple[int, bytes, Record | None]]:

@@ -154,6 +154,18 @@ def test_totals_that_are_broken_say_so_and_can_be_made_anew(tmp_path: Path) -> N
         assert totals.fold() == 1
 
 
+def test_totals_that_are_busy_are_not_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "1.jsonl", lines(an_ended()))
+    monkeypatch.setattr("aiogate.journal.totals_file._WAIT_SECONDS", 0.01)
+    with Totals.of(tmp_path) as busy:
+        busy.fold()
+        busy.db.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalError, match="locked"), Totals.made_anew(tmp_path):
+            pass
+        busy.db.execute("ROLLBACK")
+    assert folded(tmp_path)[()].calls == 1
+
+
 def test_a_time_goes_to_its_quarters_of_an_hour_and_over_whole_days(tmp_path: Path) -> None:
     clocks = ["00:00:00", "05:44:59", "05:45:00", "23:59:59"]
     write(tmp_path / "1.jsonl", lines(*(an_ended(day, clock) for day in range(1, 5) for clock in clocks)))
