@@ -55,6 +55,7 @@ __all__ = ["Cost", "CostConfig", "PriceEntry"]
 _FAILED_STATUS: Final = 500
 _REFUSED_STATUS: Final = 400
 _KEPT_PRICES: Final = 1024
+_AFTER_START_SECONDS: Final = 0.5
 _QUARTER_SECONDS: Final = 900
 _RECOGNISED: Final = UsageRule()
 _WITHOUT_BODY: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED)
@@ -242,6 +243,9 @@ def _seconds(exchange: Exchange) -> float:
 
 @asynccontextmanager
 async def _in_a_thread(load: Callable[[], None]) -> AsyncIterator[None]:
-    loading = asyncio.get_running_loop().run_in_executor(None, load)
+    """Load in a thread, a moment later: what takes the interpreter for itself now would hold up the start."""
+    loop, begun = asyncio.get_running_loop(), list[asyncio.Future[None]]()
+    timer = loop.call_later(_AFTER_START_SECONDS, lambda: begun.append(loop.run_in_executor(None, load)))
     yield
-    await loading
+    timer.cancel()
+    await asyncio.gather(*begun)

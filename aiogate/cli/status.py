@@ -14,10 +14,11 @@ from aiogate.errors import AiogateError, Problem
 __all__ = ["status"]
 
 _OK = 200
+_NANO = 10**9
 
 
 @click.command(
-    help="""Show what a running gateway has in force: generation, plugins, agents, open exchanges, the last reload.
+    help="""Show what a running gateway has in force: generation, plugins, agents, budgets, the last reload.
 
     \b
     Example:
@@ -51,6 +52,26 @@ def _shown(said: dict[str, Any]) -> Iterator[str]:
         yield f"    {agent['id']:<20} {_condition(agent['breaker'])}"
         for place in said["endpoints"].get(agent["id"], ()):
             yield f"      {place['endpoint']:<18} {_place(place)}"
+    if said["budgets"]:
+        yield "  budgets, the tightest first"
+    for budget in said["budgets"]:
+        yield f"    {budget['budget']:<20} {_standing(budget)}"
+
+
+def _standing(budget: dict[str, Any]) -> str:
+    money = budget["unit"] == "nanousd"
+    limit, spent, held = (
+        _dollars(budget[name]) if money else f"{budget[name]:,}" for name in ("limit", "spent", "held")
+    )
+    who = ", ".join(f"{name} {value}" for name, value in budget["per"].items())
+    unit = "usd" if money else budget["unit"]
+    said = f"{spent} of {limit} {unit} spent, {held} held, until {budget['period_ends']}"
+    return f"{who}: {said}" if who else said
+
+
+def _dollars(nanousd: int) -> str:
+    dollars = nanousd / _NANO
+    return f"{dollars:.4f}" if 0 < dollars < 1 else f"{dollars:,.2f}"
 
 
 def _condition(breaker: dict[str, Any] | None) -> str:

@@ -12,6 +12,7 @@ from aiogate.errors import CutError, UpstreamError
 from aiogate.exchange import Exchange
 from aiogate.hookspecs import Observer
 from aiogate.proxy.answer import Answer, Sieve, has_no_body
+from aiogate.proxy.border import reach_border
 from aiogate.proxy.fields import Fields
 from aiogate.proxy.head import edited_fields, now
 from aiogate.proxy.terminal_event import is_event_stream
@@ -131,9 +132,14 @@ async def _pour(response: Response, exchange: Exchange, answer: Answer, observe:
             response.hold()
 
     sink = pass_on if answer.sift is None else _sifted(answer.sift, pass_on, observe)
-    while not response.complete:
-        await response.pour(sink)
-        await _catch_up(exchange, answer, watch)
+    try:
+        while not response.complete:
+            await response.pour(sink)
+            await _catch_up(exchange, answer, watch)
+    except asyncio.CancelledError:
+        if exchange.cut_by is not None:
+            await reach_border(response, exchange, answer, observe)
+        raise
 
 
 def _sifted(sift: Sieve, pass_on: Callable[[bytes], None], observe: Observer | None) -> Callable[[bytes], None]:

@@ -16,9 +16,11 @@ from aiogate.exchange import Exchange
 from aiogate.proxy.answer import Answer
 from aiogate.proxy.frames import close_frame
 
-__all__ = ["between_events", "is_event_stream", "last_words"]
+__all__ = ["at_border", "between_events", "ends_of", "is_event_stream", "last_words"]
 
 _BETWEEN_EVENTS: Final = (b"\n\n", b"\n\r", b"\r\r", b"\n\r\n", b"\r\r\n")
+_END_OF_EVENT: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+_END_OF_RECORD: Final = re.compile(rb"\n")
 _RECORDS: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonl")
 _OPENINGS: Final = (
     (b'"jsonrpc"', "a2a"),
@@ -51,19 +53,34 @@ def between_events(tail: bytes) -> bool:
     return not tail or tail.endswith(_BETWEEN_EVENTS)
 
 
+def ends_of(exchange: Exchange) -> re.Pattern[bytes] | None:
+    """Return what ends an event, or a record, of the response; None: it has none that can be told apart."""
+    if not _is_plain(exchange):
+        return None
+    media_type = _media_type(exchange)
+    return _END_OF_EVENT if media_type == "text/event-stream" else _END_OF_RECORD if media_type in _RECORDS else None
+
+
+def at_border(exchange: Exchange, answer: Answer) -> bool:
+    """Tell whether the response has events, or records, and none is under way."""
+    end = ends_of(exchange)
+    if end is _END_OF_RECORD:
+        return not answer.tail or answer.tail.endswith(b"\n")
+    return end is not None and between_events(answer.tail)
+
+
 def last_words(exchange: Exchange, answer: Answer, why: Refusal) -> bytes:
     """Return the terminal error event for a response whose head the client has, ``b""`` where none can be sent."""
     if answer.frames is not None:
         return close_frame(_close_code(why), why.detail) if answer.frames.at_border else b""
-    if answer.length_known or not _is_plain(exchange):
+    if answer.length_known:
         return b""
-    media_type = _media_type(exchange)
-    if media_type == "text/event-stream":
-        return _event(exchange, answer, why) if between_events(answer.tail) else b""
-    if media_type in _RECORDS and (not answer.tail or answer.tail.endswith(b"\n")):
-        error = _error(exchange, why)
-        return _json({"error": error.pop("message"), **error}) + b"\n"  # as Ollama has it
-    return b""
+    if not at_border(exchange, answer):
+        return b""
+    if is_event_stream(exchange):
+        return _event(exchange, answer, why)
+    error = _error(exchange, why)
+    return _json({"error": error.pop("message"), **error}) + b"\n"  # as Ollama has it
 
 
 def _event(exchange: Exchange, answer: Answer, why: Refusal) -> bytes:

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiogate import __version__
 from aiogate.errors import CATALOGUE, JournalError, Refusal, Refused, problem_body, problem_headers, refusal
 from aiogate.server.breaker_report import VERBS, breaker_metrics, endpoint_metrics, operate, statuses_of
-from aiogate.server.budget_report import budget_metrics, budgets_of, plain_budget
+from aiogate.server.budget_report import budget_metrics, budgets_of, plain_budget, tightest
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.reload import Reloads, Report
@@ -55,7 +55,9 @@ def admin_app(gateway: Running) -> web.Application:
         return _json(said, status=200 if ok else 503)
 
     async def status(_request: web.Request) -> web.Response:
-        return _json({**_verbose(gateway), "checks": gateway.ready(), "agents": _agents(gateway.generation)})
+        budgets = tightest(await budgets_of(gateway.generation))
+        agents = _agents(gateway.generation)
+        return _json({**_verbose(gateway), "checks": gateway.ready(), "agents": agents, "budgets": budgets})
 
     async def budgets(_request: web.Request) -> web.Response:
         return _json([plain_budget(report) for report in await budgets_of(gateway.generation)])

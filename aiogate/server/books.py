@@ -1,15 +1,14 @@
-"""Closes the books on an exchange that has ended: its grant is settled, its record appended, once each.
+"""Closes the books on an exchange that has ended: its record is appended, its grant settled, once each.
 
-For the walk, which sees to it that this happens once.
+For the walk, which sees to it that this happens once. The record comes first: nothing is awaited before it, so neither
+a client that leaves nor counters that fail can come between an end and its record.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from typing import Final
 
 from aiogate.claims import Grant
-from aiogate.errors import StateError
 from aiogate.exchange import Exchange
 from aiogate.journal.record import encode
 from aiogate.server.claim import real_amounts
@@ -21,37 +20,23 @@ _log: Final = logging.getLogger(__name__)
 
 
 async def close_books(exchange: Exchange, house: House) -> None:
-    """Settle and record; raises ``JournalError``.
-
-    A client that leaves meanwhile keeps neither from happening: the settling, which may be repeated, goes on by itself.
-    """
-    grant = exchange.grant
-    if grant is not None:
-        real = real_amounts(exchange)
-        try:
-            await house.state.settle(grant, real)
-        except StateError:
-            _unsettled(exchange)
-        except asyncio.CancelledError:
-            house.tasks.spawn(_settle(exchange, house, grant, real))
-            _record(exchange, house)
-            raise
-    _record(exchange, house)
-
-
-async def _settle(exchange: Exchange, house: House, grant: Grant, real: Mapping[str, int] | None) -> None:
-    try:
-        await house.state.settle(grant, real)
-    except StateError:
-        _unsettled(exchange)
-
-
-def _unsettled(exchange: Exchange) -> None:
-    _log.exception("exchange %s is not settled; its grant expires by itself", exchange.id)
-
-
-def _record(exchange: Exchange, house: House) -> None:
+    """Record and settle; raises ``JournalError``, with the grant settled all the same."""
     house.metrics.ended(exchange)
-    line = encode(exchange)
-    house.journal.append(line)
-    house.access_log.write(line)
+    try:
+        line = encode(exchange)
+        house.journal.append(line)
+        house.access_log.write(line)
+    finally:
+        if exchange.grant is not None:
+            await _settle(exchange, house, exchange.grant)
+
+
+async def _settle(exchange: Exchange, house: House, grant: Grant) -> None:
+    """Give the counters what was really taken; where a client leaves meanwhile it goes on by itself: twice is once."""
+    try:
+        await house.state.settle(grant, real_amounts(exchange))
+    except asyncio.CancelledError:
+        house.tasks.spawn(_settle(exchange, house, grant))
+        raise
+    except Exception:  # noqa: BLE001 - the border to the counters: the record is written, and the answer may leave
+        _log.exception("exchange %s is not settled; its grant expires by itself", exchange.id)

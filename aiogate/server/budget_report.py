@@ -11,8 +11,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from aiogate.server.generation import Generation
 
-__all__ = ["budget_metrics", "budgets_of", "plain_budget"]
+__all__ = ["budget_metrics", "budgets_of", "plain_budget", "tightest"]
 
+_MOST: Final = 20
 _NANO: Final = 1e-9
 
 
@@ -40,6 +41,11 @@ def plain_budget(report: Any) -> dict[str, Any]:  # noqa: ANN401 - a plugin's ow
         "period_starts": _time(report.period_starts),
         "period_ends": _time(report.period_ends),
     }
+
+
+def tightest(reports: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return the counters that have least left, as the list has them."""
+    return [plain_budget(report) for report in sorted(reports, key=lambda one: -one.share)[:_MOST]]
 
 
 def budget_metrics(reports: Sequence[Any]) -> Iterator[Metric]:

@@ -313,7 +313,7 @@ class PublicServer(web.Server):
         self.draining = True
         for connection in self.connections:
             if isinstance(connection, _Public) and connection.is_idle:
-                connection.close()
+                connection.force_close()
 
     def has_unheard(self) -> bool:
         """Tell whether there is a connection whose first request has not come, or a head that is not whole."""

@@ -51,7 +51,7 @@ _log: Final = logging.getLogger(__name__)
 _UPGRADE: Final = istr("Upgrade")
 _HOST: Final = istr("Host")
 _DRAIN: Final = "drain"
-_CUT_SECONDS: Final = 0.5
+_CUT_SECONDS: Final = 0.4
 """How long a client that does not read may keep the connection of an exchange that was cut."""
 
 
@@ -284,7 +284,10 @@ class Walk:
         await self.answer.send(answer)
 
     async def _conclude(self, outcome: Outcome = Outcome.COMPLETED) -> None:
-        """Settle the exchange and append its record, the first time; raises ``JournalError``."""
+        """Append the exchange's record and settle it, the first time; raises ``JournalError``.
+
+        Nothing is awaited before the record is appended, so nobody can come between an end and its record.
+        """
         exchange, house = self.exchange, self.house
         if exchange.outcome is not None:
             return

@@ -138,9 +138,9 @@ async def standing(gateway: RunningGateway) -> list[tuple[str, str, int, int]]:
 
 @asynccontextmanager
 async def serving(
-    directory: Path, *budgets: dict[str, Any], now: Now | None = None, **sections: Any
+    directory: Path, *budgets: dict[str, Any], now: Now | None = None, clock: Clock | None = None, **sections: Any
 ) -> AsyncIterator[tuple[RunningGateway, Teller, FakeAgent]]:
-    """Run the gateway and its agent."""
+    """Run the gateway and its agent; it is noon, and stays so unless a test says otherwise by ``now`` or ``clock``."""
     teller = Teller()
     async with (
         fake_agent(teller) as agent,
@@ -148,7 +148,7 @@ async def serving(
             config(agent.url, *budgets, **sections),
             directory,
             {"callers": Callers},
-            clock=(now or Now()).clock(),
+            clock=clock or (now or Now()).clock(),
         ) as gateway,
     ):
         yield gateway, teller, agent

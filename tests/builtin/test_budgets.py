@@ -138,6 +138,12 @@ def test_a_budget_is_claimed_by_its_name_for_the_period_that_the_exchange_began_
     assert claim.period.ends - claim.period.starts == 86_400
 
 
+def test_a_budget_may_say_what_becomes_of_it_without_redis() -> None:
+    [claim] = claims_of({"usd": 5, "on_state_error": "refuse"})
+    assert claim.on_state_error == "refuse"
+    assert claims_of({"usd": 5})[0].on_state_error is None
+
+
 def test_money_and_tokens_of_one_budget_are_two_counters() -> None:
     money, tokens = claims_of({"name": "team", "usd": 5, "tokens": 7})
     assert (money.limit, tokens.limit) == (5_000_000_000, 7)

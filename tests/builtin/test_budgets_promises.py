@@ -11,9 +11,11 @@ import aiohttp
 import orjson
 import pytest
 
+from aiogate import Clock
 from aiogate.testing import RunningGateway
 from tests.builtin.spending import ask, serving, standing
 from tests.builtin.test_budgets_gateway import SECONDS, hang_up
+from tests.state.factories import shared_server
 
 SEEDS = range(int(os.environ.get("AIOGATE_BUDGET_CROWDS", "3")))
 CALLERS = 60
@@ -66,12 +68,15 @@ def expected(records: list[dict[str, Any]]) -> dict[tuple[str, str], int]:
     return dict(sums)
 
 
+@pytest.mark.parametrize("where", ["memory", "redis"])
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_a_crowd_leaves_nothing_held_and_spends_what_the_journal_says(
-    client: aiohttp.ClientSession, tmp_path: Path, seed: int
+    client: aiohttp.ClientSession, tmp_path: Path, seed: int, where: str
 ) -> None:
     chance = random.Random(seed)
-    async with serving(tmp_path, *BUDGETS) as (gateway, _, _):
+    url = "memory://" if where == "memory" else shared_server().url
+    state = {"url": url, "prefix": f"crowd{seed}:", "timeout_seconds": 30, "on_error": "refuse"}
+    async with serving(tmp_path, *BUDGETS, clock=Clock(), state=state) as (gateway, _, _):
         await asyncio.gather(*(one(random.Random(chance.random()), client, gateway) for _ in range(CALLERS)))
         async with asyncio.timeout(SECONDS):
             while len(gateway.records()) < CALLERS:

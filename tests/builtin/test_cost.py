@@ -1,3 +1,4 @@
+import asyncio
 import logging
 from datetime import date
 from decimal import Decimal
@@ -266,14 +267,20 @@ def test_prices_of_ever_new_models_are_not_kept_without_end() -> None:
     assert len(plugin._prices) <= 1024
 
 
-async def test_list_prices_are_loaded_beside_the_loop() -> None:
+@pytest.mark.parametrize("seconds, loaded", [(0.0, True), (60.0, False)])
+async def test_list_prices_are_loaded_beside_the_loop_when_the_gateway_has_started(
+    seconds: float, loaded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiogate.builtin.cost._AFTER_START_SECONDS", seconds)
     plugin = cost(published_prices=True)
     lifespan = plugin.lifespan(None)  # type: ignore[arg-type]
     assert lifespan is not None
-    async with lifespan:
-        pass
     assert plugin._published is not None
-    assert plugin._published._providers
+    async with lifespan:
+        assert plugin._published._providers is None
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the timer has rung, where it is to
+    assert bool(plugin._published._providers) is loaded
     assert cost().lifespan(None) is None  # type: ignore[arg-type]
 
 

@@ -14,6 +14,7 @@ from multidict import CIMultiDict
 
 from aiogate import Clock, Exchange, Principal, Refusal
 from aiogate.builtin.policies import Policies, PoliciesConfig
+from aiogate.builtin.policies.rules import language
 from aiogate.errors import Refused, refusal
 from aiogate.settings.structure import Structurer
 from tests.exchanges import an_agent, an_exchange
@@ -484,6 +485,22 @@ def test_an_agent_that_is_not_there_is_found_with_its_neighbour() -> None:
 def test_a_rule_that_can_never_match_is_found(rules: Any, places: list[str]) -> None:
     agents = {name: an_agent(name) for name in ("support", "search")}
     assert [place for place, _ in plugin(*rules).warnings(agents)] == places
+
+
+def test_what_the_rules_in_force_say_is_compiled_once_and_kept_no_longer_than_they_are() -> None:
+    deny = [{"deny": f'glob(request.path, "/once-{n}/**") && principal.id == "x"'} for n in range(3)]
+    speech = language("UTC")
+    first = plugin(*deny)
+    again = plugin(*deny[:2], {"deny": 'principal.id == "another one"'})
+    one, other = (rules._book.enforced("any").rules for rules in (first, again))  # type: ignore[union-attr] # there are rules
+    assert [mine.condition is yours.condition for mine, yours in zip(one, other, strict=True)] == [True, True, False]
+    kept = len(speech._conditions), len(speech._calls), len(speech._pages)
+    del first, again, one, other
+    gc.collect()
+    # of each kind all but the last text, which is kept for the next validation
+    assert len(speech._conditions) <= kept[0] - 3
+    assert len(speech._calls) <= kept[1] - 3
+    assert len(speech._pages) <= kept[2] - 2
 
 
 def test_cel_is_imported_only_when_there_is_a_rule() -> None:

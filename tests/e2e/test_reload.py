@@ -169,6 +169,18 @@ async def test_an_included_file_that_changes_or_appears_is_read_again(tmp_path: 
             await gateway.until(4, "other")
 
 
+async def test_included_files_may_be_a_configmap_of_their_own(tmp_path: Path) -> None:
+    path, folder = tmp_path / "gateway.toml", tmp_path / "agents"
+    folder.mkdir()
+    async with fake_agent() as agent:
+        path.write_text('include = ["agents/*.toml"]\n' + BASE)
+        by_configmap(folder / "a.toml", agents(agent.url, "one"))
+        async with serving(path, "--watch") as gateway:
+            await gateway.until(1, "one")
+            by_configmap(folder / "a.toml", agents(agent.url, "two"))
+            await gateway.until(2, "two")
+
+
 async def test_operators_reload_and_look_by_command(tmp_path: Path) -> None:
     path = tmp_path / "gateway.toml"
     async with fake_agent() as agent:

@@ -1,9 +1,12 @@
 """Budgets as operators see them: a list, and gauges by name."""
 
+import asyncio
 from pathlib import Path
 
 import aiohttp
+from click.testing import CliRunner
 
+from aiogate.cli import _aiogate
 from tests.builtin.spending import ask, serving
 
 BUDGETS = (
@@ -27,6 +30,19 @@ async def test_the_list_has_every_counter_with_spent_and_held_apart(
     ]
     assert (listed[0]["unit"], listed[0]["limit"], listed[0]["share"]) == ("nanousd", 1_000_000, 0.6)
     assert (listed[0]["period_starts"], listed[0]["period_ends"]) == ("2026-11-27T00:00:00Z", "2026-11-28T00:00:00Z")
+
+
+async def test_the_status_shows_the_tightest_first(client: aiohttp.ClientSession, tmp_path: Path) -> None:
+    budgets = (*BUDGETS, {"name": "calm", "tokens": 10**9, "per": ["agent"]})
+    async with serving(tmp_path, *budgets) as (gateway, _, _):
+        await ask(client, gateway, "alice/data", uses=600, max_tokens=600)
+        status = ["status", "--admin", gateway.admin_url.removeprefix("http://")]
+        result = await asyncio.to_thread(CliRunner().invoke, _aiogate, status)
+    assert result.output.partition("  budgets, the tightest first\n")[2].splitlines() == [
+        "    team                 department data: 0.0006 of 0.0010 usd spent, 0.00 held, until 2026-11-28T00:00:00Z",
+        "    day                  600 of 1,000 tokens spent, 0 held, until 2026-11-28T00:00:00Z",
+        "    calm                 agent teller: 600 of 1,000,000,000 tokens spent, 0 held, until 2026-11-28T00:00:00Z",
+    ]
 
 
 async def test_the_gauges_have_the_name_of_the_budget_and_nothing_of_its_callers(

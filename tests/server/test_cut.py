@@ -307,3 +307,45 @@ async def test_a_drain_tells_its_streams_when_to_come_back(tmp_path: Path) -> No
         [record] = gateway.records()
         assert (record["outcome"], record["code"]) == ("cut", "shutting_down")
         writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    "content_type, begun, rest, whole",
+    [
+        ("text/event-stream", b"data: a\n\nda", b"ta: half\n\ndata: next\n\n", b"data: a\n\ndata: half\n\n"),
+        ("text/event-stream", b"data: a\r\n\r\ndata: b\r", b"\n\r\ndata: c\r\n\r\n", b"data: a\r\n\r\ndata: b\r\n\r\n"),
+        ("application/x-ndjson", b'{}\n{"a":', b"1}\n{}\n", b'{}\n{"a":1}\n'),
+    ],
+)
+@pytest.mark.parametrize("ends", [False, True])
+async def test_the_event_under_way_ends_before_the_error(
+    content_type: str, begun: bytes, rest: bytes, whole: bytes, ends: bool, tmp_path: Path
+) -> None:
+    go_on, cut = asyncio.Event(), asyncio.Event()
+
+    async def fast(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": content_type})
+        await response.prepare(request)
+        await response.write(begun)
+        await cut.wait()
+        if ends:
+            await response.write_eof(rest)
+        else:
+            await response.write(rest)
+            await go_on.wait()
+        return response
+
+    async with fake_agent(fast) as agent, asyncio.timeout(SECONDS):
+        config: dict[str, Any] = {**anonymous(agent.url), "pipeline": {"plugins": ["watcher"]}}
+        async with running_gateway(config, tmp_path, {"watcher": Watcher}) as gateway:
+            async with aiohttp.ClientSession() as client, client.get(f"{gateway.url}/agents/echo/x") as response:
+                got = await response.content.readexactly(len(begun))
+                Watcher.exchanges[0].cut(WHY)
+                cut.set()
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    while chunk := await response.content.readany():
+                        got += chunk
+            assert got.startswith(whole)
+            assert got[len(whole) :].startswith((b"event: error\n", b'{"error":"the budget is used up"'))
+            assert check_record(gateway)["bytes_out"] == len(got)
+            go_on.set()

@@ -71,7 +71,8 @@ class Account:
     def claimed(self, amount: int) -> Claim:
         """Return the claim on so much."""
         of = self.claim
-        return Claim(of.name, of.counter, of.kind, of.limit, of.seconds, amount, of.measure, of.period)
+        whose, period, else_what = (of.name, of.counter, of.kind), of.period, of.on_state_error
+        return Claim(*whose, of.limit, of.seconds, amount, of.measure, period, else_what)
 
     def report(self, spent: int, held: int) -> BudgetReport:
         """Return how the counter stands."""
@@ -166,7 +167,8 @@ class Accounts:
             self._sweep(period)
             name = f"budget:{budget.name}" if len(budget.limits) == 1 else f"budget:{budget.name}:{measure}"
             limit, seconds = budget.limits[measure], self.config.hold_seconds
-            claim = Claim(name, counter, Counted.PERIOD, limit, seconds, 1, measure, period)
+            kind, else_what = Counted.PERIOD, budget.on_state_error
+            claim = Claim(name, counter, kind, limit, seconds, 1, measure, period, else_what)
             account = self._open[counter] = Account(budget, values, claim, period, Notes(), budget.slice_of(measure))
         return account
 

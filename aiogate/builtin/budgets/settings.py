@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import attrs
 
-from aiogate import LARGEST_AMOUNT, Agent, Measure
+from aiogate import LARGEST_AMOUNT, Agent, Measure, OnStateError
 from aiogate.builtin.estimates import MOST_BYTES
 from aiogate.builtin.subjects import Values, as_tuple, is_name
 from aiogate.builtin.zones import zone_of
@@ -85,6 +85,7 @@ class BudgetSettings:
         match: which exchanges the budget is for; without it all of them.
         on_exhausted: what becomes of a running stream for which nothing is left: it is cut, or it may finish, and what
             it takes is overdrawn.
+        on_state_error: what becomes of its exchanges while Redis cannot be reached; without it what ``[state]`` says.
         warn_at: parts of the budget; once so much is spent, that is logged, and answers say so.
         slice_usd: what a stream holds ahead; without it a hundredth of the budget, at most a cent.
         slice_tokens: what a stream holds ahead; without it a hundredth of the budget, at most 1000.
@@ -98,6 +99,7 @@ class BudgetSettings:
     per: tuple[Subject, ...] = ()
     match: BudgetMatch = BudgetMatch()
     on_exhausted: Literal["cut", "finish"] = "cut"
+    on_state_error: OnStateError | None = None
     warn_at: tuple[float, ...] = attrs.field(default=(), validator=_are_shares)
     slice_usd: Decimal | None = attrs.field(default=None, validator=_is_money)
     slice_tokens: int | None = attrs.field(default=None, validator=_is_amount)

@@ -8,7 +8,9 @@ rules. The library is imported when there is a condition to compile.
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import count
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import attrs
 
@@ -145,7 +147,11 @@ class Language:
         self._names = tuple(names)
         takes = {name: f"({', '.join(function.parameters)})" for name, function in self._functions.items()}
         self._known = {**names, **takes}
-        self._calls: dict[str, Call] = {}
+        self._calls = WeakValueDictionary[str, Call]()
+        self._numbers = count()
+        self._conditions = WeakValueDictionary[str, Condition]()
+        self._pages = WeakValueDictionary[str, Condition]()
+        self._last: Condition | None = None
         self._bool = cel.Type.BOOL
         variables = {name: cel.Type(kind) for name, kind in names.items()}
         declared = [_declaration(cel, function) for function in self._functions.values()]
@@ -153,12 +159,21 @@ class Language:
         self._run = cel.NewEnv(variables={**variables, _CALLS: cel.Type("map<string, bool>")})
 
     def compile(self, text: str) -> Condition:
-        """Return the condition; raises ``ConditionError`` when it is not in order or can never be true or false."""
+        """Return the condition; raises ``ConditionError`` when it is not in order or can never be true or false.
+
+        One that somebody still has is the same one, so that a reload compiles what is new; the last one is kept, for a
+        config is validated twice.
+        """
+        self._last = self._conditions.get(text) or self._new(text)
+        return self._last
+
+    def _new(self, text: str) -> Condition:
         kind = self._compiled(self._written, text).return_type().name()
         if kind not in {"BOOL", "DYN"}:
             msg = f"expected a condition that is true or false; this one is of type {kind}"
             raise ConditionError(whole(msg, text))
-        return self._term(text)
+        condition = self._conditions[text] = self._term(text)
+        return condition
 
     def any_of(self, conditions: Iterable[Condition]) -> Condition | None:
         """Return the condition that is false when all of these are, and only then; None when CEL takes none so big.
@@ -168,13 +183,16 @@ class Language:
         conditions = tuple(conditions)
         # a line of its own each: a condition may end in a comment
         text = " || ".join(f"({condition.rewritten}\n)" for condition in conditions)
+        if (known := self._pages.get(text)) is not None:
+            return known
         try:
             program = self._compiled(self._run, text)
         except ConditionError:
             return None
         names = frozenset[str]().union(*(condition.names for condition in conditions))
         calls = dict.fromkeys(call for condition in conditions for call in condition.calls)
-        return Condition(text, names, tuple(calls), text, program, self._bool)
+        together = self._pages[text] = Condition(text, names, tuple(calls), text, program, self._bool)
+        return together
 
     def bind(self, values: Mapping[str, object], calls: Sequence[Call] = ()) -> Bound:
         """Return the values for ``Condition.holds``, and the results of ``calls``.
@@ -203,10 +221,10 @@ class Language:
         rewritten, position = "", 0
         for found in calls_in(text, self._functions):
             source = text[found.start : found.end]
-            if source not in self._calls:
+            call = self._calls.get(source)
+            if call is None:
                 arguments = tuple(self._argument(text[start:end], found.name) for start, end in found.arguments)
-                self._calls[source] = Call(f"c{len(self._calls)}", self._functions[found.name], arguments)
-            call = self._calls[source]
+                call = self._calls[source] = Call(f"c{next(self._numbers)}", self._functions[found.name], arguments)
             calls.update(dict.fromkeys(inner for argument in call.arguments for inner in argument.term.calls))
             calls[call] = None
             rewritten += f"{text[position : found.start]}{_CALLS}.{call.key}"

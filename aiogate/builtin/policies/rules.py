@@ -43,7 +43,9 @@ def _is_zone(_owner: object, _attribute: object, value: str) -> None:
 
 
 def _compiles(rule: "RuleSettings", _attribute: object, text: str) -> None:
-    language("UTC", with_body=rule.needs_body).compile(text)
+    condition = language("UTC").compile(text)
+    if BODY in condition.names and not rule.needs_body:  # or the word is part of a text
+        language("UTC", with_body=False).compile(text)
     for mistake in literals(text):
         before = text[: mistake.offset]
         column = mistake.offset - (before.rfind("\n") + 1)

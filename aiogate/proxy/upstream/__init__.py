@@ -21,6 +21,7 @@ from aiogate.proxy.upstream.envelope import Callers, Envelope
 from aiogate.proxy.upstream.head import Head
 from aiogate.proxy.upstream.health import Checks, Probed
 from aiogate.proxy.upstream.pool import Pool
+from aiogate.proxy.upstream.reading import PIECE_BYTES
 from aiogate.proxy.upstream.response import Response
 from aiogate.proxy.upstream.tls import Contexts
 from aiogate.proxy.upstream.watch import Watch, Watched
@@ -113,6 +114,7 @@ class Upstream:
         self._loop = asyncio.get_running_loop()
         self._dialer = Dialer()
         self.watch = Watch(self._loop)
+        self._piece = memoryview(bytearray(PIECE_BYTES))
         """The timer that looks at whatever is incomplete, of agents and of clients."""
         self._callers = Callers()
         self._checks = Checks(self._dial, random)
@@ -205,5 +207,5 @@ class Upstream:
 
     async def _dial(self, endpoint: Endpoint, home: Home, seconds: float, name: str) -> Connection:
         return await self._dialer.connect(
-            endpoint, lambda: Connection(self._loop, home, self.watch), seconds, name=name
+            endpoint, lambda: Connection(self._loop, home, self.watch, self._piece), seconds, name=name
         )

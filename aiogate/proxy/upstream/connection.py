@@ -15,6 +15,7 @@ from aiogate.agent import Agent
 from aiogate.errors import UpstreamError
 from aiogate.proxy.fields import Fields
 from aiogate.proxy.upstream.head import Head
+from aiogate.proxy.upstream.reading import Reading
 from aiogate.proxy.upstream.response import Response
 from aiogate.proxy.upstream.watch import Watch, Watched
 
@@ -41,13 +42,14 @@ class Home(Protocol):
         ...
 
 
-class Connection(asyncio.Protocol):  # its callbacks are described by asyncio and httptools
+class Connection(Reading):  # its callbacks are described by asyncio and httptools
     """A connection of the pool.
 
     Args:
         loop: the loop that it lives on.
         home: gets it back.
         watch: looks at its timeouts as long as it is open.
+        piece: what it reads into, shared by all that live on the loop.
     """
 
     __slots__ = (
@@ -82,7 +84,10 @@ class Connection(asyncio.Protocol):  # its callbacks are described by asyncio an
         "waits_in",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, home: Home, watch: Watch) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, home: Home, watch: Watch, piece: memoryview | None = None
+    ) -> None:
+        super().__init__(piece)
         self._loop = loop
         self._home = home
         self._watch = watch
