@@ -27,7 +27,7 @@ estimated as one of an agent with ``usage = "estimate"``. Knows neither budgets 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, date, datetime
 from http import HTTPStatus
@@ -35,10 +35,11 @@ from typing import Final
 
 import attrs
 
-from aiogate import Exchange, Gateway, Observer, Usage, UsageRule, hookimpl
+from aiogate import Agent, Exchange, Gateway, Observer, Usage, UsageRule, hookimpl
 from aiogate.builtin.allocation import Allocation, shares_of
 from aiogate.builtin.estimates import Means
 from aiogate.builtin.price_entry import PriceEntry, closest
+from aiogate.builtin.subjects import unknown_agents
 from aiogate.usage import (
     ESTIMATE,
     ByteReader,
@@ -77,6 +78,12 @@ class CostConfig:
     price: tuple[PriceEntry, ...] = attrs.field(default=())
     allocate: tuple[Allocation, ...] = ()
     published_prices: bool = True
+
+    def check_agents(self, agents: Mapping[str, Agent]) -> Iterator[tuple[str, str]]:
+        """Yield the agents that somebody pays for and that there are not."""
+        for index, entry in enumerate(self.allocate):
+            for problem in unknown_agents(entry.match.agent, agents):
+                yield f"allocate[{index}].match.agent", problem
 
     @price.validator
     def _names_each_once(self, _attribute: object, entries: tuple[PriceEntry, ...]) -> None:

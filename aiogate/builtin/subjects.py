@@ -5,12 +5,13 @@ For ``limits`` and ``budgets``. Knows nothing of rates and money.
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Final
 
 from aiogate import Agent, Principal
 
-__all__ = ["NOBODY", "Facts", "Values", "as_tuple", "combinations", "facts_of", "fits", "is_name"]
+__all__ = ["NOBODY", "Facts", "Values", "as_tuple", "combinations", "facts_of", "fits", "is_name", "unknown_agents"]
 
 NOBODY: Final = Principal(id="")
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -54,6 +55,14 @@ def fits(match: object, subjects: Sequence[str], facts: Facts) -> bool:
     return all(
         not (wanted := getattr(match, name)) or not set(wanted).isdisjoint(facts.get(name, ())) for name in subjects
     )
+
+
+def unknown_agents(names: Values, agents: Mapping[str, Agent]) -> Iterator[str]:
+    """Yield what is wrong with the ids of agents that there are not."""
+    for name in as_tuple(names):
+        if name not in agents:
+            close = get_close_matches(name, agents, n=1)
+            yield f"there is no agent {name!r}{f'; did you mean {close[0]!r}?' if close else ''}"
 
 
 def combinations(per: Sequence[str], roles: Values, facts: Facts) -> Iterator[tuple[str | None, ...]]:

@@ -23,6 +23,7 @@ from aiogate.journal.totals_file import connect, failure, is_broken, remove
 __all__ = ["Totals"]
 
 _SLICE_BYTES: Final = 1024 * 1024
+_LARGE_SLICE_BYTES: Final = 8 * 1024 * 1024
 _COARSE: Final = {"hours": 3600, "days": 86400}
 _MARKS: Final = ", ".join("?" * (2 + len(COUNTS)))
 _MORE: Final = ", ".join(f"{count} = {count} + excluded.{count}" for count in COUNTS)
@@ -77,7 +78,7 @@ class Totals:
             if not is_broken(error):
                 raise
             remove(directory)
-        with cls.of(directory) as totals:
+        with cls.of(directory, _LARGE_SLICE_BYTES) as totals:
             yield totals
 
     def fold(

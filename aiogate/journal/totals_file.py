@@ -61,10 +61,13 @@ def remove(directory: Path) -> None:
 
 
 def failure(directory: Path, error: Exception) -> JournalError:
-    """Return what is wrong with the totals as one sentence."""
+    """Return what is wrong with the totals, or with the segments that they are folded from, as one sentence."""
     if isinstance(error, JournalError):
         return error
-    return JournalError(f"totals in {directory / TOTALS_FILE}: {error}; they can be made anew: aiogate usage --rebuild")
+    if isinstance(error, OSError):
+        return JournalError(f"journal in {directory}: {error.strerror or error}")
+    hint = "" if isinstance(error, sqlite3.OperationalError) else "; they can be made anew: aiogate usage --rebuild"
+    return JournalError(f"totals in {directory / TOTALS_FILE}: {error}{hint}")
 
 
 def is_broken(error: JournalError) -> bool:

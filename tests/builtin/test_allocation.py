@@ -63,6 +63,7 @@ def config(url: str, *entries: dict[str, Any]) -> dict[str, Any]:
         ({"split": {"a": 99.999, "b": 0.001}}, "a: expected percents above 0 with at most two decimals"),
         ({"split": dict.fromkeys("abcde", 20)}, "expected at most 4 cost centres, got 5"),
         ({"cost_center": "a b"}, "expected 1 to 64 letters"),
+        ({"cost_center": "a", "match": {"agent": "suport"}}, "there is no agent 'suport'; did you mean 'support'?"),
     ],
 )
 async def test_an_entry_that_is_wrong_is_said_with_its_place(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from aiogate import Clock
+from aiogate.errors import JournalError
 from aiogate.journal.audit import audit
 from aiogate.journal.backwards import newest_first
 from aiogate.journal.keeper import Keeper
@@ -79,6 +80,21 @@ def test_compression_can_be_left_out(tmp_path: Path) -> None:
     append(tmp_path, range(3))
     keep(tmp_path, compress=False)
     assert names(tmp_path)[0].endswith(".jsonl")
+
+
+def test_a_compression_that_fails_leaves_all_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(tmp_path, range(3))
+    before = names(tmp_path)
+
+    def full(_fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as filled, pytest.raises(JournalError, match="No space left"):
+        filled.setattr("aiogate.journal.sealed.os.fsync", full)
+        keep(tmp_path)
+    assert names(tmp_path) == before
+    keep(tmp_path)
+    assert names(tmp_path) == [f"{before[0]}.gz"]
 
 
 def test_a_torn_end_is_set_aside_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
