@@ -8,8 +8,9 @@ import click
 import orjson
 
 from aiogate.cli.policy_cases import Result, results_of
-from aiogate.cli.policy_replay import Replay, replayed, shown
+from aiogate.cli.policy_replay import Change, Replay, replayed, shown
 from aiogate.cli.since import moment
+from aiogate.journal.reader import Record
 
 __all__ = ["policy"]
 
@@ -76,16 +77,30 @@ def _difference(result: Result) -> str:
 
     The journal holds no headers, no query and no body, and of a principal only the name, the key and the department:
     roles and attributes are those that the new config gives. A rule that needs what nobody knows is undecided.
+    With --each and --json there is one line for each exchange, and one for the sums at the end.
     """
 )
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--since", default="7d", show_default=True, help="How far back: 7d, 12h, 30m, or 2026-01-31T00:00:00Z.")
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="The journal, if it is not the config's.")
+@click.option("--each", is_flag=True, help="Print each of these exchanges too; aiogate explain REQUEST_ID shows why.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
-def replay(config: Path, since: str, directory: Path | None, *, as_json: bool) -> None:
+def replay(config: Path, since: str, directory: Path | None, *, each: bool, as_json: bool) -> None:
     """Replay the journal."""
-    found: Replay = replayed(config, moment(since), directory, os.environ)
+    tell = (_print_json if as_json else _print_line) if each else None
+    found: Replay = replayed(config, moment(since), directory, os.environ, tell)
     if as_json:
-        click.echo(orjson.dumps(found.plain(), option=orjson.OPT_INDENT_2))
+        click.echo(orjson.dumps(found.plain(), option=0 if each else orjson.OPT_INDENT_2))
     else:
         sys.stdout.writelines(f"{line}\n" for line in shown(found))
+
+
+def _print_line(record: Record, change: Change) -> None:
+    who = f"{record['principal']} -> {record['agent']}"
+    sys.stdout.write(f"{record['time']} {record['request_id']}  {who}  {record['method']} {record['path']}: {change}\n")
+
+
+def _print_json(record: Record, change: Change) -> None:
+    names = ("time", "request_id", "principal", "agent", "method", "path")
+    told = {**{name: record[name] for name in names}, "before": change.before, "now": change.now}
+    sys.stdout.write(f"{orjson.dumps(told).decode()}\n")

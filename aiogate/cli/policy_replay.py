@@ -83,6 +83,9 @@ class Change:
         return f"denied no longer, by {self.before}" if self.now is None else f"denied by {self.now}, not {self.before}"
 
 
+Each = Callable[[Record, Change], None]
+
+
 @attrs.define
 class Replay:
     """What came out: how many exchanges, whose verdict changes, and what could not be replayed.
@@ -124,8 +127,13 @@ class Replay:
         }
 
 
-def replayed(config: Path, since: datetime, directory: Path | None, environ: Mapping[str, str]) -> Replay:
-    """Return what the rules of a config say of the exchanges in its journal, or in that of ``directory``."""
+def replayed(
+    config: Path, since: datetime, directory: Path | None, environ: Mapping[str, str], each: Each | None = None
+) -> Replay:
+    """Return what the rules of a config say of the exchanges in its journal, or in that of ``directory``.
+
+    ``each`` is told every exchange whose verdict changes.
+    """
     settings, pipeline = load(config, environ)
     directory = directory or settings.journal.dir
     if not directory.is_dir():
@@ -133,7 +141,8 @@ def replayed(config: Path, since: datetime, directory: Path | None, environ: Map
         raise JournalError(msg)
     replay = Replay(since)
     blank = imagined(settings, "GET", "/agents")
-    _Replayer(settings, policies_of(pipeline), Callers.of(pipeline), replay, blank).run(records(directory, since))
+    replayer = _Replayer(settings, policies_of(pipeline), Callers.of(pipeline), replay, blank, each)
+    replayer.run(records(directory, since))
     return replay
 
 
@@ -146,6 +155,7 @@ class _Replayer:
     _callers: Callers
     _replay: Replay
     _exchange: Exchange
+    _each: Each | None = None
     _principals: dict[Hashable, tuple[Principal | None, bool]] = attrs.field(factory=dict)
     _keys: dict[str, Callable[[Record], Hashable]] = attrs.field(factory=dict)
     _verdicts: dict[Hashable, Verdict | None] = attrs.field(factory=dict)
@@ -202,6 +212,8 @@ class _Replayer:
             change = Change(before, verdict.rule), str(record["principal"])
             replay.changes[change] += 1
             replay.examples.setdefault(change, str(record["request_id"]))
+            if self._each is not None:
+                self._each(record, change[0])
 
 
 def _key(names: frozenset[str]) -> Callable[[Record], Hashable]:

@@ -327,6 +327,23 @@ def test_people_get_a_list(tmp_path: Path, config: Write) -> None:
     ]
 
 
+def test_each_exchange_whose_verdict_changes_is_told_on_request(tmp_path: Path, config: Write) -> None:
+    (tmp_path / "journal").mkdir()
+    records = [a_record(1, agent="payroll", **BOB), a_record(2, **DENIED), a_record(3)]
+    (tmp_path / "journal/1.jsonl").write_bytes(b"".join(orjson.dumps(one) + b"\n" for one in records))
+    call = ("replay", "--since", SINCE, "--each", config(STAY_OUT))
+    one, other, sums, *_ = run(*call).output.splitlines()
+    assert one.endswith(f"{1:032x}  bob -> payroll  POST /agents/payroll/chat: denied now, by stay-out")
+    assert other.endswith(f"{2:032x}  alice -> support  POST /agents/support/chat: denied no longer, by old")
+    assert sums.startswith("3 exchanges since ")
+    *told, sums = map(orjson.loads, run(*call, "--json").output.splitlines())
+    assert [(one["request_id"], one["before"], one["now"]) for one in told] == [
+        (f"{1:032x}", None, "stay-out"),
+        (f"{2:032x}", "old", None),
+    ]
+    assert sums["exchanges"] == 3
+
+
 @pytest.mark.parametrize("since", ["7", "yesterday", "2026-01-01", "7d ", "999999d"])
 def test_a_since_that_is_none_is_said_in_one_sentence(since: str, config: Write) -> None:
     result = run("replay", "--since", since, config(STAY_OUT))
