@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import attrs
 
-from aiogate import Rate
+from aiogate import OnStateError, Rate
 from aiogate.builtin.subjects import Values, as_tuple, is_name
 
 __all__ = ["OF_AGENTS", "LimitSettings", "LimitsConfig", "MatchSettings"]
@@ -59,6 +59,7 @@ class LimitSettings:
         per: what has a counter of its own; with ``role`` an exchange counts once for each of the principal's roles, or
             for those of them that ``match`` names.
         match: which exchanges the limit is for; without it all of them.
+        on_state_error: what becomes of it while Redis is slow or gone; without it what ``[state] on_error`` says.
     """
 
     name: str = attrs.field(validator=is_name)
@@ -67,6 +68,7 @@ class LimitSettings:
     concurrency: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
     per: tuple[Subject, ...] = ()
     match: MatchSettings = MatchSettings()
+    on_state_error: OnStateError | None = None
 
     def __attrs_post_init__(self) -> None:
         if self.rate is None and self.tokens is None and self.concurrency is None:

@@ -31,7 +31,8 @@ from aiogate.usage import ESTIMATE
 
 __all__ = ["LimitSettings", "Limits", "LimitsConfig", "MatchSettings"]
 
-_LEASE_SECONDS: Final = 3600.0
+_LEASE_SECONDS: Final = 60.0
+"""The state renews it as long as the gateway lives."""
 _KEPT: Final = 10_000
 _SUBJECTS: Final = ("principal", "department", "role", "agent", "key")
 _ANSWER_TOKENS: Final = 256
@@ -137,9 +138,16 @@ class Limits:
         for limit in self._limits:
             if _is_from(limit.match, client) and fits(limit.match, _SUBJECTS, facts):
                 for values in combinations(limit.per, limit.match.role, facts):
-                    yield from _window(limit.name, ("limit", limit.name, *values), limit.rate)
-                    yield from _tokens(limit.tokens_name, ("limit", limit.name, *values), limit.tokens)
-                    yield from _lease(limit.lease_name, ("limit", limit.name, *values), limit.concurrency)
+                    yield from _of_limit(limit, ("limit", limit.name, *values))
+
+
+def _of_limit(limit: LimitSettings, counted: tuple[str | None, ...]) -> Iterator[Claim]:
+    for claim in (
+        *_window(limit.name, counted, limit.rate),
+        *_tokens(limit.tokens_name, counted, limit.tokens),
+        *_lease(limit.lease_name, counted, limit.concurrency),
+    ):
+        yield attrs.evolve(claim, on_state_error=limit.on_state_error)
 
 
 # A counter is called by the repr of a tuple: it keeps ("a:b", "c") and ("a", "b:c") apart, whatever a principal is

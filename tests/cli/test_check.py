@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from aiogate.cli import _aiogate
+from tests.state.redis_server import redis_server
 
 IN_ORDER = 'server.anonymous = true\n[agents.support]\nurl = "http://support-agent:8001"\n'
 
@@ -176,3 +177,14 @@ def test_a_probe_connects_to_every_agent_and_says_what_fails(file: Path) -> None
         [_, problem] = result.stderr.splitlines()
         assert problem.startswith("  agents.b.url: agent 'b' cannot be reached: ")
         assert problem.endswith(" (line 5)")
+
+
+def test_a_probe_asks_redis_too(file: Path) -> None:
+    with redis_server() as server:
+        file.write_text(f'{IN_ORDER}[state]\nurl = "{server.url}"\n')
+        assert "state.url" not in check(file, "--probe").stderr
+        server.kill()
+        assert check(file).exit_code == 0
+        result = check(file, "--probe")
+        assert result.exit_code == 78
+        assert "  state.url: Redis: " in result.stderr

@@ -11,9 +11,10 @@ from aiogate.claims import State
 from aiogate.exchange import Clock
 from aiogate.state.memory import MemoryState
 from aiogate.state.redis import RedisState
+from aiogate.state.redis.scripts import source
 from tests.state.redis_server import RedisServer, redis_server
 
-__all__ = ["STATES", "MakeState", "shared_server"]
+__all__ = ["STATES", "MakeState", "redis_state_in_four_slots", "shared_server"]
 
 MakeState = Callable[[Clock], State]
 _PATIENT_SECONDS: Final = 30.0
@@ -28,11 +29,24 @@ def shared_server() -> RedisServer:
     return running.enter_context(redis_server())
 
 
-def redis_state(clock: Clock) -> RedisState:
+def redis_state(clock: Clock, script: str | None = None) -> RedisState:
     """Return counters in Redis that nobody else has, by the clock's time."""
-    prefix = f"test{next(_numbers)}:"
-    state = RedisState(shared_server().url, clock, prefix=prefix, timeout_seconds=_PATIENT_SECONDS, on_error="refuse")
+    state = RedisState(
+        shared_server().url,
+        clock,
+        prefix=f"test{next(_numbers)}:",
+        timeout_seconds=_PATIENT_SECONDS,
+        on_error="refuse",
+        script=script,
+    )
     return state.at(clock.wall)
+
+
+def redis_state_in_four_slots(clock: Clock) -> RedisState:
+    """Return counters in Redis that keep windows of a limit over 4 in 4 slots."""
+    script = source()
+    assert "SLOTS = 1024" in script
+    return redis_state(clock, script.replace("SLOTS = 1024", "SLOTS = 4"))
 
 
 STATES: Final[dict[str, MakeState]] = {"memory": MemoryState, "redis": redis_state}

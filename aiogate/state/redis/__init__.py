@@ -24,7 +24,9 @@ What holds without it:
 - After Redis has lost its memory windows begin anew: up to one more limit may pass in one window. Leases that are held
   are there again at once.
 
-Redis 6.2 or later, alone or as one endpoint of a failover; no Cluster and no Sentinel yet.
+Redis 6.2 or later, alone or as one endpoint of a failover; no Cluster and no Sentinel yet. ``maxmemory-policy
+noeviction``, as an evicted counter is a limit forgotten. A user needs ``~prefix*`` and ``+@read +@write +@scripting
++@connection +time``.
 """
 
 from aiogate.state.redis.state import RedisState

@@ -73,6 +73,7 @@ class Batches:
         self._idle = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
         self._has_come_through = False
+        self._closed = False
         self.away: str | None = None
         """Why nothing can be asked at present."""
 
@@ -92,7 +93,9 @@ class Batches:
         return await operation.answer
 
     def tell(self, operation: Operation) -> None:
-        """Have an operation done, now or when Redis is back."""
+        """Have an operation done, now or when Redis is back; nothing is any more once this is closed."""
+        if self._closed:
+            return
         if len(self._queue) >= _MOST_PENDING:
             self._queue.rotate(-self._in_doubt)  # those may have been done
             self._listener.dropped(self._queue.popleft())
@@ -112,8 +115,9 @@ class Batches:
 
     async def close(self, seconds: float) -> None:
         """Send what is pending, for so long; then let go of the connection."""
+        self._closed = True
         if self._worker is not None:
-            if self.away is None and self._queue:
+            if self.away is None and not self._idle.is_set():
                 try:
                     async with asyncio.timeout(seconds):
                         await self._idle.wait()
@@ -134,7 +138,7 @@ class Batches:
 
     def _start(self) -> None:
         self._worker = asyncio.get_running_loop().create_task(self._work())
-        self._worker.add_done_callback(_ended)
+        self._worker.add_done_callback(self._ended)
 
     async def _work(self) -> None:
         while True:
@@ -174,6 +178,9 @@ class Batches:
         except asyncio.CancelledError:
             _fail(batch, StateError("the counters in Redis are closed"))
             raise
+        except BaseException as error:
+            _fail(batch, StateError(f"Redis: {type(error).__name__}"))
+            raise
         else:
             self._deliver(batch, replies)
 
@@ -205,7 +212,7 @@ class Batches:
             elif operation.heard is not None:
                 operation.heard(reply)
 
-    def _fall(self, batch: Sequence[Operation], error: Exception, number: int = 0) -> None:
+    def _fall(self, batch: Sequence[Operation], error: BaseException, number: int = 0) -> None:
         """Redis is away: who waits is told, the rest goes first when it is back."""
         why = str(error) or f"Redis has not answered within {self._timeout:g} s"
         again = []
@@ -242,13 +249,15 @@ class Batches:
                 _log.warning("counters are shared again; it was: %s", was)
                 return
 
+    def _ended(self, worker: asyncio.Task[None]) -> None:
+        """A fault of ours: what was under way is lost, and nobody waits for ever."""
+        if not worker.cancelled() and (error := worker.exception()) is not None:
+            _log.critical("what speaks to Redis has failed", exc_info=error)
+            self._fall([], error)
+            self._start()
+
 
 def _fail(batch: Sequence[Operation], error: StateError) -> None:
     for one in batch:
         if one.answer is not None and not one.answer.done():
             one.answer.set_exception(error)
-
-
-def _ended(worker: asyncio.Task[None]) -> None:
-    if not worker.cancelled() and (error := worker.exception()) is not None:
-        _log.critical("what speaks to Redis has failed", exc_info=error)

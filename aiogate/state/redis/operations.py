@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import attrs
 
-from aiogate.claims import Claim, Counted, Grant, Quota, Shortage
+from aiogate.claims import LARGEST_AMOUNT, Claim, Counted, Grant, Quota, Shortage
 from aiogate.state.redis.share import Share
 
 __all__ = ["MICRO", "Held", "Operation", "Row", "decided", "micros", "rows_of"]
@@ -91,9 +91,9 @@ def rows_of(claims: Sequence[Claim], spent: Mapping[str, int]) -> list[Row]:
         [
             claim.counter,
             _KINDS[claim.kind],
-            claim.limit,
+            min(claim.limit, LARGEST_AMOUNT),
             micros(claim.seconds),
-            claim.amount,
+            min(claim.amount, LARGEST_AMOUNT),
             0 if claim.period is None else micros(claim.period.ends),
             0 if claim.period is None else spent.get(claim.counter, 0),
             "",

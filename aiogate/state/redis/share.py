@@ -113,7 +113,8 @@ class Share:
         full = next((quota for quota in places.values() if quota.remaining < 0), None)
         if full is not None:
             quotas = tuple(places.get(index, Quota(claim, 0, 1.0)) for index, claim in enumerate(claims))
-            return Shortage(full.claim, 1.0, tuple(one._replace(remaining=max(0, one.remaining)) for one in quotas))
+            shown = tuple(one._replace(remaining=max(0, one.remaining)) for one in quotas)
+            return Shortage(full.claim, 1.0, shown, degraded=True)
         return await self._count(claims, counted, places)
 
     async def settle(self, grants: Sequence[Grant], actual: Mapping[str, int] | None) -> None:

@@ -1,16 +1,18 @@
-"""``memory://`` against a model that is too simple to be wrong, with callers, times and settlements at random."""
+"""Every state against a model that is too simple to be wrong, with callers, times and settlements at random."""
 
 import asyncio
 from collections.abc import Sequence
 from unittest.mock import patch
 
 import attrs
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiogate.claims import Claim, Counted, Grant, Shortage
 from aiogate.state import memory
 from aiogate.state.memory import MemoryState
+from tests.state.factories import STATES, MakeState, redis_state_in_four_slots
 from tests.state.ticking import Ticking, a_lease, a_window
 
 COUNTERS = (
@@ -120,9 +122,9 @@ def check(decision: Grant | Shortage, claims: Sequence[Claim], model: Model, now
         assert (quota.reset_seconds > 0) == (used > 0)
 
 
-async def walk(steps: list[Step]) -> None:
+async def walk(make: MakeState, steps: list[Step]) -> None:
     ticking, model = Ticking(), Model()
-    state = MemoryState(ticking.clock())
+    state = make(ticking.clock())
     grants: list[Grant] = []
     for step in steps:
         ticking.now += step.seconds
@@ -135,11 +137,14 @@ async def walk(steps: list[Step]) -> None:
                 names = dict.fromkeys((claim.name for claim in COUNTERS), actual)
                 await state.settle(grants[number], None if actual is None else names)
                 model.settle(grants[number], actual, ticking.now)
+    await state.close()
 
 
+@pytest.mark.parametrize("make", STATES.values(), ids=STATES)
+@settings(deadline=None)  # a real server answers
 @given(STEPS)
-def test_every_decision_is_what_counting_everything_anew_would_say(steps: list[Step]) -> None:
-    asyncio.run(walk(steps))
+def test_every_decision_is_what_counting_everything_anew_would_say(make: MakeState, steps: list[Step]) -> None:
+    asyncio.run(walk(make, steps))
 
 
 ARRIVALS = st.lists(st.tuples(EIGHTHS, st.integers(1, 6)), max_size=60)
@@ -159,10 +164,10 @@ class History:
         return max((self.between(at, at + self.claim.seconds) for at, _ in self.admitted), default=0)
 
 
-async def admit(claim: Claim, arrivals: list[tuple[float, int]], longer: float) -> None:
+async def admit(make: MakeState, claim: Claim, arrivals: list[tuple[float, int]], longer: float) -> None:
     """Let callers arrive; a window that counts admissions ``longer`` than its seconds may refuse no others."""
     ticking, history = Ticking(), History(claim)
-    state = MemoryState(ticking.clock())
+    state = make(ticking.clock())
     for seconds, amount in arrivals:
         ticking.now += seconds
         if isinstance(await state.acquire([attrs.evolve(claim, amount=amount)]), Grant):
@@ -171,14 +176,23 @@ async def admit(claim: Claim, arrivals: list[tuple[float, int]], longer: float) 
         else:
             left_behind = ticking.now - claim.seconds * longer
             assert sum(taken for at, taken in history.admitted if at > left_behind) + amount > claim.limit
+    await state.close()
 
 
+@pytest.mark.parametrize("make", STATES.values(), ids=STATES)
+@settings(deadline=None)  # a real server answers
 @given(ARRIVALS, st.integers(1, 20))
-def test_no_interval_of_a_window_ever_holds_more_than_its_limit(arrivals: list[tuple[float, int]], limit: int) -> None:
-    asyncio.run(admit(a_window(limit=limit, seconds=8.0), arrivals, longer=1.0))
+def test_no_interval_of_a_window_ever_holds_more_than_its_limit(
+    make: MakeState, arrivals: list[tuple[float, int]], limit: int
+) -> None:
+    asyncio.run(admit(make, a_window(limit=limit, seconds=8.0), arrivals, longer=1.0))
 
 
+@pytest.mark.parametrize("make", [MemoryState, redis_state_in_four_slots], ids=STATES)
+@settings(deadline=None)  # a real server answers
 @given(ARRIVALS, st.integers(5, 60))
-def test_neither_does_one_of_a_window_that_is_kept_in_slots(arrivals: list[tuple[float, int]], limit: int) -> None:
+def test_neither_does_one_of_a_window_that_is_kept_in_slots(
+    make: MakeState, arrivals: list[tuple[float, int]], limit: int
+) -> None:
     with patch.object(memory, "_MOST_SLOTS", 4):
-        asyncio.run(admit(a_window(limit=limit, seconds=8.0), arrivals, longer=1.25))
+        asyncio.run(admit(make, a_window(limit=limit, seconds=8.0), arrivals, longer=1.25))
