@@ -17,34 +17,15 @@ from typing import Final
 import attrs
 
 from aiogate import Exchange
-from aiogate.builtin.subjects import NOBODY, Values, as_tuple, facts_of, fits, is_name
+from aiogate.builtin.subjects import NOBODY, Match, facts_of, fits, is_name
 
-__all__ = ["Allocation", "AllocationMatch", "shares_of"]
+__all__ = ["Allocation", "shares_of"]
 
 _SUBJECTS: Final = ("principal", "department", "role", "agent", "key")
 _WHOLE: Final = 100
 _MOST_SHARES: Final = 4
 
 Shares = tuple[tuple[str, float], ...]
-
-
-@attrs.frozen(kw_only=True)
-class AllocationMatch:
-    """Which exchanges an entry is for: all that is given must fit, and any one value of each fits.
-
-    Args:
-        principal: ids of principals.
-        department: their departments.
-        role: roles; a principal has one of them.
-        agent: ids of agents.
-        key: ids of API keys.
-    """
-
-    principal: Values = attrs.field(default=(), converter=as_tuple)
-    department: Values = attrs.field(default=(), converter=as_tuple)
-    role: Values = attrs.field(default=(), converter=as_tuple)
-    agent: Values = attrs.field(default=(), converter=as_tuple)
-    key: Values = attrs.field(default=(), converter=as_tuple)
 
 
 @attrs.frozen(kw_only=True)
@@ -57,7 +38,7 @@ class Allocation:
         split: who pays for how many percent; at most four, together 100, with at most two decimals.
     """
 
-    match: AllocationMatch = AllocationMatch()
+    match: Match = attrs.field(factory=Match)
     cost_center: str | None = attrs.field(default=None, validator=attrs.validators.optional(is_name))
     split: Mapping[str, Decimal] = attrs.field(factory=dict, hash=False)
 

@@ -11,16 +11,17 @@ import pytest
 from click.testing import CliRunner
 
 from aiogate import Exchange, Principal
-from aiogate.builtin.allocation import Allocation, AllocationMatch, shares_of
+from aiogate.builtin.allocation import Allocation, shares_of
+from aiogate.builtin.subjects import Match
 from aiogate.cli.usage import usage
 from aiogate.errors import SettingsError
 from aiogate.testing import fake_agent, running_gateway
 from tests.exchanges import an_agent, an_exchange
 
 ENTRIES = (
-    Allocation(match=AllocationMatch(agent="search"), split={"web": Decimal(50), "data": Decimal(50)}),
-    Allocation(match=AllocationMatch(role=("intern", "guest")), cost_center="hr"),
-    Allocation(match=AllocationMatch(department="research", key="k-1"), cost_center="lab"),
+    Allocation(match=Match(agent="search"), split={"web": Decimal(50), "data": Decimal(50)}),
+    Allocation(match=Match(role=("intern", "guest")), cost_center="hr"),
+    Allocation(match=Match(department="research", key="k-1"), cost_center="lab"),
 )
 
 

@@ -8,7 +8,6 @@ import os
 import random
 import sys
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -16,9 +15,7 @@ import orjson
 from aiogate.journal.audit import audit
 from aiogate.journal.reader import records
 from aiogate.journal.sums import spent_since
-from tests.e2e.conftest import SECONDS
-from tests.e2e.test_budgets_killed import Load, path
-from tests.e2e.test_reload import serving
+from tests.e2e.test_budgets_killed import path, serve_and_kill
 
 __all__ = ["path"]
 
@@ -31,15 +28,7 @@ async def test_no_finished_response_is_without_its_record_and_none_has_two(path:
     seed = random.randrange(2**32)
     chance = random.Random(seed)
     for _ in range(KILLS):
-        with suppress(ProcessLookupError):  # of ``serving``, which cannot end it any more
-            async with serving(path) as served:
-                load = Load(served.url, ended, len(ended) + chance.randrange(20, 300))
-                running = asyncio.create_task(load.run())
-                async with asyncio.timeout(SECONDS):
-                    await load.reached.wait()
-                    served.process.kill()
-                    await running
-                    await served.process.wait()
+        await serve_and_kill(path, ended, chance.randrange(20, 300))
         found = await asyncio.to_thread(lambda: list(records(journal)))
         times = Counter(record["request_id"] for record in found)
         assert ended <= times.keys(), f"seed {seed}"

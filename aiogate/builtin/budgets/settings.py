@@ -11,7 +11,7 @@ import attrs
 
 from aiogate import LARGEST_AMOUNT, Agent, Measure, OnStateError
 from aiogate.builtin.estimates import MOST_BYTES
-from aiogate.builtin.subjects import Values, as_tuple, is_name, unknown_agents
+from aiogate.builtin.subjects import Match, Values, as_tuple, is_name, unknown_agents
 from aiogate.builtin.zones import zone_of
 
 __all__ = ["SUBJECTS", "BudgetMatch", "BudgetSettings", "BudgetsConfig"]
@@ -26,24 +26,14 @@ Subject = Literal["principal", "department", "role", "agent", "cost_center", "ke
 
 
 @attrs.frozen(kw_only=True)
-class BudgetMatch:
+class BudgetMatch(Match):
     """Which exchanges a budget is for: all that is given must fit, and any one value of each fits.
 
     Args:
-        principal: ids of principals.
-        department: their departments.
-        role: roles; a principal has one of them.
-        agent: ids of agents.
         cost_center: of the agent, else of the principal.
-        key: ids of API keys.
     """
 
-    principal: Values = attrs.field(default=(), converter=as_tuple)
-    department: Values = attrs.field(default=(), converter=as_tuple)
-    role: Values = attrs.field(default=(), converter=as_tuple)
-    agent: Values = attrs.field(default=(), converter=as_tuple)
     cost_center: Values = attrs.field(default=(), converter=as_tuple)
-    key: Values = attrs.field(default=(), converter=as_tuple)
 
 
 def _is_money(_owner: object, _attribute: object, usd: Decimal | None) -> None:
