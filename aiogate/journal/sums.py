@@ -29,7 +29,8 @@ DIMENSIONS: Final = (*_PLAIN, *_TIMES)
 class Sums:
     """What some exchanges used: counts, tokens by class as in ``Usage``, and money.
 
-    ``unpriced`` of the ``calls`` have used something that nobody has a price for; it is not in ``cost_nanousd``.
+    ``unpriced`` of the ``calls`` were answered well and have no cost, for nobody has a price for what they used, or
+    nobody knows what that was; they are not in ``cost_nanousd``.
     """
 
     calls: int = 0

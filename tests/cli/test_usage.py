@@ -157,9 +157,10 @@ def test_the_export_has_a_row_for_each_day_agent_and_cost_centre(directory: Path
 
 
 def test_the_finops_foundations_validator_has_nothing_against_the_export(directory: Path) -> None:
+    """``pip install focus-validator 'multimethod<2' 'setuptools<80'`` where nothing else is installed."""
     validator = os.environ.get("AIOGATE_FOCUS_VALIDATOR")
     if validator is None:
-        pytest.skip("AIOGATE_FOCUS_VALIDATOR names no focus-validator, which wants a virtual environment of its own")
+        pytest.skip("AIOGATE_FOCUS_VALIDATOR names none; it wants an environment of its own: see the docstring")
     with Totals.of(directory) as totals:
         totals.fold()
         (directory / "focus.csv").write_text(csv_text(focus_rows(totals, 0.0)))
