@@ -222,6 +222,7 @@ class Walk:
         if self.answer.started:
             broken = broken_promise(exchange, agent, head)
             if broken is None:
+                exchange.answered = self.house.clock.monotonic()
                 watch = self.house.upstream.watch
                 await relay_body(response, exchange, self.answer, self._observe, self._conclude, watch)
             else:
