@@ -107,7 +107,7 @@ class Walk:
 
     async def _serve(self) -> None:
         exchange = self.exchange
-        if not self.house.journal.healthy:
+        if not self.house.journal.admits:
             await self._refuse(refusal("journal_unavailable", "records cannot be written; nothing was sent"))
             return
         if self.refused is not None:
