@@ -85,15 +85,22 @@ async def clients_url(stderr: asyncio.StreamReader) -> str:
 
 @pytest.fixture
 async def gateway(agent_url: str, tmp_path: Path) -> AsyncIterator[Served]:
-    path = tmp_path / "gateway.toml"
-    path.write_text(tomli_w.dumps(config(agent_url)))
+    async with serving(config(agent_url), tmp_path) as served:
+        yield served
+
+
+@asynccontextmanager
+async def serving(wanted: dict[str, Any], folder: Path) -> AsyncIterator[Served]:
+    """Run ``aiogate serve`` with a config whose journal is in ``journal``."""
+    path = folder / "gateway.toml"
+    path.write_text(tomli_w.dumps(wanted))
     command = [sys.executable, "-c", "from aiogate.cli import main; main()", "serve", str(path)]
     pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(*command, stdout=nowhere, stderr=pipe)
     assert process.stderr is not None
     try:
         async with asyncio.timeout(SECONDS):
-            served = Served(await clients_url(process.stderr), tmp_path / "journal", process)
+            served = Served(await clients_url(process.stderr), folder / "journal", process)
             await is_ready(served.url)
         yield served
         async with asyncio.timeout(SECONDS):
