@@ -35,6 +35,7 @@ from http import HTTPStatus
 from typing import Final
 
 import attrs
+from multidict import istr
 
 from aiogate import Agent, Exchange, Gateway, Observer, Usage, UsageRule, hookimpl
 from aiogate.builtin.allocation import Allocation, shares_of
@@ -50,11 +51,13 @@ from aiogate.usage import (
     cost_nanousd,
     declared,
     is_stream,
+    readable_codings,
     reader_maker,
 )
 
 __all__ = ["Cost", "CostConfig", "PriceEntry"]
 
+_ACCEPT_ENCODING: Final = istr("Accept-Encoding")
 _FAILED_STATUS: Final = 500
 _REFUSED_STATUS: Final = 400
 _KEPT_PRICES: Final = 1024
@@ -134,6 +137,13 @@ class Cost:
         """Load the list prices beside the loop, which need not wait for them."""
         del gateway
         return None if self._published is None else _in_a_thread(self._published.load)
+
+    @hookimpl
+    def pre_request(self, exchange: Exchange) -> None:
+        """Leave the agent no coding that nobody here can undo: its answer would be free."""
+        accepted = exchange.request_headers.get(_ACCEPT_ENCODING)
+        if accepted is not None and (readable := readable_codings(accepted)) != accepted:
+            exchange.request_headers[_ACCEPT_ENCODING] = readable
 
     @hookimpl
     def response_started(self, exchange: Exchange) -> Observer | None:

@@ -72,7 +72,8 @@ def _most_tokens(said: Mapping[str, Any]) -> int | None:
         table = said.get(outer)
         if isinstance(table, dict):
             named.append(table.get(inner))
-    most = next((one for one in named if type(one) is int and 0 < one <= _MOST_TOKENS), None)
+    # which of several an agent goes by is its business: the largest, or a small one beside it would pass a budget
+    most = max((one for one in named if type(one) is int and 0 < one <= _MOST_TOKENS), default=None)
     choices = said.get("n")
     if most is not None and type(choices) is int and 1 < choices <= _MOST_CHOICES:
         return most * choices

@@ -8,6 +8,7 @@ import click
 import orjson
 
 from aiogate.cli.focus import focus_rows
+from aiogate.cli.lines import report_torn
 from aiogate.cli.money import dollars, money
 from aiogate.cli.progress import progress
 from aiogate.cli.since import moment
@@ -128,7 +129,7 @@ def _names(by: str) -> tuple[str, ...]:
 def _bring_up_to_date(totals: Totals) -> None:
     """Fold what is new; where nothing can be written, answer from what is there, and say so."""
     try:
-        totals.fold(progress=progress("totals"))
+        totals.fold(report_torn, progress("totals"))
     except JournalError as error:
         click.echo(f"aiogate: {error}", err=True)
 

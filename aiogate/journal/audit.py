@@ -14,7 +14,7 @@ import attrs
 
 from aiogate.journal.chain import HINT_DIGITS, Link, end_of, hash_of, link_of
 from aiogate.journal.reader import parsed
-from aiogate.journal.sealed import length, open_segment
+from aiogate.journal.sealed import DamagedError, length, open_segment
 from aiogate.journal.segment import TORN_SUFFIX, name_of, segments
 from aiogate.journal.totals_file import TOTALS_FILE
 
@@ -149,13 +149,16 @@ class _Walk:
 
     def run(self, progress: Callable[[int], None]) -> None:
         """Look at every line."""
-        done = 0
-        with open_segment(self.path) as file:
-            for number, line in enumerate(file, 1):
-                done += len(line)
-                self._line(number, line)
-                if number % _STEP_LINES == 0:
-                    progress(done)
+        done = number = 0
+        try:
+            with open_segment(self.path) as file:
+                for number, line in enumerate(file, 1):
+                    done += len(line)
+                    self._line(number, line)
+                    if number % _STEP_LINES == 0:
+                        progress(done)
+        except DamagedError as error:
+            self._find("changed", number + 1, b"", f"from here on the file cannot be unpacked: {error}")
         if self._unlinked and not self._linked and not self.report.chained:
             self.report.unchained.append(name_of(self.path))
         else:

@@ -8,12 +8,13 @@ import gzip
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
 from aiogate.journal.reader import Positions, Record, parsed
 from aiogate.journal.record import timestamp
-from aiogate.journal.sealed import found, open_segment
+from aiogate.journal.sealed import DamagedError, found, open_segment
 from aiogate.journal.segment import modified
 
 __all__ = ["newest_first"]
@@ -83,5 +84,6 @@ def _seekable(path: Path) -> IO[bytes]:
         return file
     with file:
         plain = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whom it is returned to
-        shutil.copyfileobj(file, plain, _BLOCK_BYTES)
+        with suppress(DamagedError):  # what stands before the damage is all there is
+            shutil.copyfileobj(file, plain, _BLOCK_BYTES)
         return plain

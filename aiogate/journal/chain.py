@@ -18,7 +18,7 @@ from typing import Final, Self
 
 import attrs
 
-from aiogate.journal.sealed import open_segment
+from aiogate.journal.sealed import DamagedError, open_segment
 from aiogate.journal.segment import SEALED_SUFFIX, segments
 
 __all__ = ["HASH_DIGITS", "HINT_DIGITS", "LINK_BYTES", "Chain", "Link", "end_of", "hash_of", "link_of"]
@@ -101,16 +101,18 @@ def link_of(line: bytes) -> Link | None:
 
 
 def end_of(path: Path) -> bytes:
-    """Return the hash of the last whole line of a segment; empty when none of them has one."""
+    """Return the hash of the last whole line of a segment that can be read; empty when none of them has one."""
+    tail = b""
     try:
         with open_segment(path) as file:
             if path.suffix != SEALED_SUFFIX:
                 file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            tail = b""
             while block := file.read(_TAIL_BYTES):
                 tail = tail[-_TAIL_BYTES:] + block
     except FileNotFoundError:
         return b""
+    except DamagedError:
+        pass
     for line in reversed(tail.split(b"\n")[:-1]):
         if (link := link_of(line + b"\n")) is not None:
             return link.chain

@@ -50,6 +50,7 @@ class Keeper:
     _stopping: threading.Event = attrs.field(factory=threading.Event, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
     _trouble: str = attrs.field(default="", init=False)
+    _said: set[Torn] = attrs.field(factory=set, init=False)
 
     def start(self) -> None:
         """Start the thread; its first round comes when the gateway has settled in."""
@@ -95,7 +96,10 @@ class Keeper:
             raise _StoppedError
 
     def _torn(self, torn: Torn) -> None:
-        _LOG.warning("%s", torn)
+        """Log what is no record, once: what is damaged is met in every round."""
+        if torn not in self._said:
+            self._said.add(torn)
+            _LOG.warning("%s", torn)
 
     def _tidy(self, path: Path) -> None:
         if path.suffix == SEALED_SUFFIX:

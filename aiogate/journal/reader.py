@@ -14,7 +14,7 @@ import orjson
 
 from aiogate.journal.action import is_action
 from aiogate.journal.record import timestamp
-from aiogate.journal.sealed import length, open_segment
+from aiogate.journal.sealed import DamagedError, length, open_segment
 from aiogate.journal.segment import SEALED_SUFFIX, modified, name_of, segments
 
 __all__ = ["Positions", "Record", "Torn", "ends", "follow", "parsed", "records", "unread"]
@@ -31,7 +31,7 @@ _CLOCK_SLACK_SECONDS: Final = 60.0
 class Torn:
     """A line that is no record: what a process or a machine left behind when it died in the middle of writing.
 
-    ``offset`` is where it begins in the segment, ``size`` its length, both in bytes.
+    ``offset`` is where it begins in the segment, ``size`` its length, both in bytes; 0: the rest of a segment is damaged.
     """
 
     path: Path
@@ -40,6 +40,8 @@ class Torn:
 
     def __str__(self) -> str:
         """Return one sentence for a person."""
+        if not self.size:
+            return f"{self.path}: damaged behind byte {self.offset}; the rest of it is skipped"
         return f"{self.path}: skipped a torn record of {self.size} bytes at byte {self.offset}"
 
 
@@ -122,17 +124,22 @@ def parsed(line: bytes) -> Record | None:
 
 
 def _lines(path: Path, position: int) -> Iterator[tuple[int, bytes]]:
-    """Yield where each line begins and the line; nothing when the segment has been taken away meanwhile."""
+    """Yield where each line begins and the line; nothing when the segment has been taken away meanwhile.
+
+    Where a compressed one is damaged, a line of nothing stands for the rest of it.
+    """
     try:
         if length(path) <= position:
             return
         file = open_segment(path, position)
+        with file:
+            for line in file:
+                yield position, line
+                position += len(line)
     except FileNotFoundError:
         return
-    with file:
-        for line in file:
-            yield position, line
-            position += len(line)
+    except DamagedError:
+        yield position, b""
 
 
 def _end(path: Path) -> int:

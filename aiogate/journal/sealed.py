@@ -6,12 +6,15 @@ For the readers and the keeper. Knows nothing of records; a position is always o
 import gzip
 import os
 import shutil
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, cast
 
 from aiogate.journal.segment import SEALED_SUFFIX, name_of
 
-__all__ = ["found", "length", "open_segment", "seal"]
+__all__ = ["DamagedError", "found", "length", "open_segment", "seal"]
 
 _LEVEL: Final = 6
 _LENGTH_BYTES: Final = 4
@@ -31,12 +34,54 @@ def open_segment(path: Path, position: int = 0) -> IO[bytes]:
     for _ in range(2):  # between the look and the opening it may have been compressed
         now = found(path)
         try:
-            file = cast("IO[bytes]", gzip.GzipFile(now)) if now.suffix == SEALED_SUFFIX else now.open("rb")
+            file = cast("IO[bytes]", _Sealed(now)) if now.suffix == SEALED_SUFFIX else now.open("rb")
         except FileNotFoundError:
             continue
         file.seek(position)
         return file
     raise FileNotFoundError(path)
+
+
+DamagedError = gzip.BadGzipFile
+"""What reading a compressed segment raises where its bytes are not what was written; an ``OSError``."""
+
+
+class _Sealed(gzip.GzipFile):
+    """A compressed segment; bytes that are damaged are a ``DamagedError``."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return so many bytes, or those before the damage."""
+        with _damage():
+            if size is None or size < 0:
+                return super().read(size)
+        parts, left = list[bytes](), size
+        try:
+            with _damage():
+                while left and (part := self.read1(left)):
+                    parts.append(part)
+                    left -= len(part)
+        except DamagedError:
+            if not parts:
+                raise
+        return b"".join(parts)
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """Return a line."""
+        with _damage():
+            return super().readline(size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a position."""
+        with _damage():
+            return super().seek(offset, whence)
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, zlib.error) as error:
+        raise DamagedError(str(error)) from error
 
 
 def length(path: Path) -> int:
@@ -46,6 +91,8 @@ def length(path: Path) -> int:
         if now.suffix != SEALED_SUFFIX:
             return now.stat().st_size
         with now.open("rb") as file:
+            if file.seek(0, os.SEEK_END) < _LENGTH_BYTES:
+                return 0
             file.seek(-_LENGTH_BYTES, os.SEEK_END)
             return int.from_bytes(file.read(_LENGTH_BYTES), "little")  # RFC 1952: ISIZE
     except FileNotFoundError:

@@ -4,15 +4,16 @@ For reports, and for budgets to begin from. Where a cost centre is asked for, wh
 to the nano-dollar.
 """
 
+import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import orjson
 
-from aiogate.journal.tally import COUNTS, NAMES, QUARTER_SECONDS
+from aiogate.journal.tally import COUNTS, LARGEST, NAMES, QUARTER_SECONDS
 from aiogate.journal.totals import Totals
 
 __all__ = ["DIMENSIONS", "Sums", "spent_since", "split_up", "sums"]
@@ -48,7 +49,7 @@ class Sums:
 
     def __add__(self, other: "Sums") -> "Sums":
         """Return both together."""
-        return Sums(**{count: getattr(self, count) + getattr(other, count) for count in COUNTS})
+        return Sums(**{count: min(getattr(self, count) + getattr(other, count), LARGEST) for count in COUNTS})
 
 
 def spent_since(directory: Path, since: float, by: Sequence[str]) -> Mapping[tuple[str, ...], Sums]:
@@ -118,9 +119,19 @@ def _rows(
         f"SELECT {columns}, {added} FROM ({part.format('quarters')} UNION ALL {part.format(table)} "  # noqa: S608 - likewise
         f"UNION ALL {part.format('quarters')}) AS parts JOIN who ON who.id = parts.who GROUP BY {columns}"
     )
-    for begun, *rest in totals.db.execute(sql, (begin, first, first, last, last, end)):
-        values, figures = rest[: len(names)], rest[len(names) :]
-        yield begun, tuple(values), Sums(**dict(zip(COUNTS, map(int, figures), strict=True)))
+    for begun, *rest in _fetched(totals, sql, (begin, first, first, last, last, end)):
+        values, figures = rest[: len(names)], (min(int(figure), LARGEST) for figure in rest[len(names) :])
+        yield begun, tuple(values), Sums(**dict(zip(COUNTS, figures, strict=True)))
+
+
+def _fetched(totals: Totals, sql: str, times: tuple[int, ...]) -> list[Any]:
+    """Return the rows; sums that no integer of SQLite holds are floats, rather than no answer at all."""
+    try:
+        return totals.db.execute(sql, times).fetchall()
+    except sqlite3.OperationalError as error:
+        if "integer overflow" not in str(error):
+            raise
+        return totals.db.execute(sql.replace("sum(", "total("), times).fetchall()
 
 
 def _shared(named: dict[str, str], whole: Sums) -> Iterable[tuple[dict[str, str], Sums]]:

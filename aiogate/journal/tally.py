@@ -6,14 +6,14 @@ use, days and hours begin with one.
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import orjson
 
 from aiogate.journal.reader import Record
 
-__all__ = ["COUNTS", "NAMES", "QUARTER_SECONDS", "TOKENS", "Key", "Tally"]
+__all__ = ["COUNTS", "LARGEST", "NAMES", "QUARTER_SECONDS", "TOKENS", "Key", "Tally"]
 
 QUARTER_SECONDS: Final = 900
 
@@ -33,12 +33,16 @@ TOKENS: Final = (
 COUNTS: Final = ("calls", "refused", "unpriced", "cost_nanousd", *TOKENS)
 """What is summed up, in this order."""
 
+LARGEST: Final = 2**63 - 1
+"""No sum is larger, whatever an agent has declared: SQLite and JSON have no words for more."""
+
 _QUARTERS: Final = {f"{minute:02}": f"{minute // 15 * 15:02}" for minute in range(60)}
 _FAILED_STATUS: Final = 400
-_INT64_MAX: Final = 2**63 - 1
 _CALLS, _REFUSED, _UNPRICED, _COST = range(4)
 _PLACES: Final = {name: COUNTS.index(name) for name in TOKENS}
-_FIGURES: Final = (int, type(None))
+_SHARES: Final = (int, float)
+_LEAST_SHARE: Final = 0.01
+_WHOLE: Final = 100
 
 Key = tuple[str, ...]
 
@@ -63,24 +67,25 @@ class Tally:
             record.get("department") or "",
             record.get("agent") or "",
             record.get("cost_center") or "",
-            "" if shares is None else orjson.dumps(shares, option=orjson.OPT_SORT_KEYS).decode(),
+            "" if shares is None else _split(shares),
             record.get("key_id") or "",
             usage.get("model") or "",
             usage["source"],
         )
-        sums = self._sums.get(key)
-        if sums is None:
-            sums = self._begun(key)
         cost = record["cost_nanousd"]
         tokens = [(_PLACES[name], figure) for name, figure in usage.items() if name in _PLACES]
-        if type(cost) not in _FIGURES or any(type(figure) is not int for _, figure in tokens):
-            msg = "a figure is no integer"
+        figures = [0 if cost is None else cost, *(figure for _, figure in tokens)]
+        if any(type(figure) is not int or not 0 <= figure <= LARGEST for figure in figures):
+            msg = "a figure is no integer, or below 0"
             raise ValueError(msg)
+        refused = record["outcome"] == "refused"
+        unpriced = cost is None and bool(record.get("unpriced") or _was_answered(record))
+        sums = self._sums.get(key)  # not before all of the record is known to be sound
+        if sums is None:
+            sums = self._begun(key)
         sums[_CALLS] += 1
-        if record["outcome"] == "refused":
-            sums[_REFUSED] += 1
-        if cost is None and (record.get("unpriced") or _was_answered(record)):
-            sums[_UNPRICED] += 1
+        sums[_REFUSED] += refused
+        sums[_UNPRICED] += unpriced
         if cost:
             sums[_COST] += cost
         for place, figure in tokens:
@@ -89,7 +94,7 @@ class Tally:
     def rows(self) -> Iterator[tuple[int, Key, list[int]]]:
         """Yield the quarter in seconds since 1970, the names and the sums, in the order of ``COUNTS``."""
         for (quarter, *names), sums in self._sums.items():
-            yield _seconds(quarter), tuple(names), [min(figure, _INT64_MAX) for figure in sums]
+            yield _seconds(quarter), tuple(names), [min(figure, LARGEST) for figure in sums]
 
     def _begun(self, key: Key) -> list[int]:
         if not all(type(name) is str for name in key):
@@ -98,6 +103,15 @@ class Tally:
         _seconds(key[0])
         sums = self._sums[key] = [0] * len(COUNTS)
         return sums
+
+
+def _split(shares: Any) -> str:  # noqa: ANN401 - whatever stands in the record
+    """Return what several cost centres share as a name; raises ``ValueError`` where nothing can be split by it."""
+    parts = list(shares.values())
+    if not parts or not all(type(part) in _SHARES and _LEAST_SHARE <= part <= _WHOLE for part in parts):
+        msg = "the shares of the cost centres are none"
+        raise ValueError(msg)
+    return orjson.dumps(shares, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _was_answered(record: Record) -> bool:

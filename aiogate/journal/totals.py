@@ -15,9 +15,9 @@ import attrs
 from aiogate.errors import JournalError
 from aiogate.journal.action import is_action
 from aiogate.journal.reader import Record, Torn, parsed
-from aiogate.journal.sealed import length, open_segment
+from aiogate.journal.sealed import DamagedError, length, open_segment
 from aiogate.journal.segment import name_of, segments
-from aiogate.journal.tally import COUNTS, NAMES, Key, Tally
+from aiogate.journal.tally import COUNTS, LARGEST, NAMES, Key, Tally
 from aiogate.journal.totals_file import connect, failure, is_broken, remove
 
 __all__ = ["Totals"]
@@ -26,7 +26,7 @@ _SLICE_BYTES: Final = 1024 * 1024
 _LARGE_SLICE_BYTES: Final = 8 * 1024 * 1024
 _COARSE: Final = {"hours": 3600, "days": 86400}
 _MARKS: Final = ", ".join("?" * (2 + len(COUNTS)))
-_MORE: Final = ", ".join(f"{count} = {count} + excluded.{count}" for count in COUNTS)
+_MORE: Final = ", ".join(f"{count} = min({count} + excluded.{count}, {LARGEST})" for count in COUNTS)
 _ADD: Final = "INSERT INTO {} VALUES ({}) ON CONFLICT DO UPDATE SET {}"
 _MOVE: Final = (
     "INSERT INTO segments (name, position, chain) VALUES (?, ?, ?) "
@@ -132,14 +132,17 @@ class Totals:
         """Fold and return how many records; None: there was no whole line."""
         whole, done, folded = sum(size for _, size in behind), 0, 0
         for path, _ in behind:
-            for begin, block in self._unread(path):
-                count = self._fold_block(path, begin, block, torn)
-                done += len(block)
-                if count is None:
-                    break  # another process has been here; what is left is looked for again
-                folded += count
-                progress(min(done, whole), whole)
-                pause()
+            try:
+                for begin, block in self._unread(path):
+                    count = self._fold_block(path, begin, block, torn)
+                    done += len(block)
+                    if count is None:
+                        break  # another process has been here; what is left is looked for again
+                    folded += count
+                    progress(min(done, whole), whole)
+                    pause()
+            except DamagedError:  # the others are no worse for it
+                torn(Torn(path=path, offset=self._position(name_of(path)), size=0))
         return folded if done else None
 
     def _unread(self, path: Path) -> Iterator[tuple[int, bytes]]:

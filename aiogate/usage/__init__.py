@@ -7,6 +7,7 @@ that a plugin may import. Knows nothing of exchanges on their way, configs or th
 from aiogate.exchange import Key
 from aiogate.usage.body import ByteReader
 from aiogate.usage.declared import declared
+from aiogate.usage.decoding import readable_codings
 from aiogate.usage.estimate import model_in, text_bytes
 from aiogate.usage.prices import Price, cost_nanousd
 from aiogate.usage.published import PublishedPrices
@@ -22,6 +23,7 @@ __all__ = [
     "declared",
     "is_stream",
     "model_in",
+    "readable_codings",
     "reader_for",
     "reader_maker",
     "text_bytes",

@@ -15,23 +15,29 @@ from aiogate.usage.way import ANY_DIALECT, UNKNOWN, tell
 __all__ = ["MAX_BODY_BYTES", "BodyReader", "ByteReader"]
 
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+_END_BYTES: Final = 8192
 
 
 class BodyReader:
     """Reads the usage out of a whole JSON body of at most ``MAX_BODY_BYTES``; that of a larger one stays unknown.
 
-    A body that comes in one piece is not copied.
+    A body that comes in one piece is not copied. Of a larger one both ends are kept, for the model and an estimate.
     """
 
     absurd = False
     way = ANY_DIALECT
     _body: bytes | bytearray = b""
     _size = 0
+    _head = b""
+    _tail = b""
 
     def feed(self, chunk: bytes) -> None:
         """Keep a chunk, or a copy of it."""
         self._size += len(chunk)
         if self._size > MAX_BODY_BYTES:
+            if not self._head:
+                self._head = (bytes(self._body[:_END_BYTES]) + chunk[:_END_BYTES])[:_END_BYTES]
+            self._tail = (self._tail + chunk[-_END_BYTES:])[-_END_BYTES:]
             self._body = b""
         elif not self._body:
             self._body = chunk
@@ -61,12 +67,13 @@ class BodyReader:
 
     def model(self) -> str | None:
         """Return the model that the body names."""
-        return model_in(self._body)
+        return model_in(self._body or self._head) or model_in(self._tail)
 
     def estimate(self, request_bytes: int) -> Usage:
-        """Return the estimate; of a body that was too large to be kept all bytes count."""
-        body = self._body
-        return estimated(model_in(body), request_bytes, text_bytes(body) if body else self._size)
+        """Return the estimate; of a body that was too large to be kept the share of texts in its beginning counts."""
+        body, head = self._body, self._head
+        size = text_bytes(head) * self._size // len(head) if head else text_bytes(body)
+        return estimated(self.model(), request_bytes, size)
 
 
 class ByteReader:

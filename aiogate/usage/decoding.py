@@ -6,9 +6,10 @@ Knows nothing of what the bytes mean. RFC 9110 section 8.4.1, RFC 1950 to 1952, 
 """
 
 import zlib
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
-__all__ = ["CODINGS", "MAX_DECODED_BYTES", "Decoder", "decoder"]
+__all__ = ["CODINGS", "MAX_DECODED_BYTES", "Decoder", "decoder", "readable_codings"]
 
 MAX_DECODED_BYTES: Final = 64 * 1024 * 1024
 _CHUNK_BYTES: Final = 1024 * 1024
@@ -17,6 +18,18 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 _ZLIB_HEADER_BYTES: Final = 2
 _MEMBERS: Final = 64
 CODINGS: Final = frozenset({"gzip", "x-gzip", "deflate", "br"})
+_READABLE: Final = CODINGS | {"identity"}
+
+
+@lru_cache(maxsize=512)
+def readable_codings(accepted: str) -> str:
+    """Return an ``Accept-Encoding`` without what no reader can undo, such as ``zstd`` and ``*``; else ``identity``."""
+    said = [part.strip() for part in accepted.split(",")]
+    return ", ".join(part for part in said if _name(part) in _READABLE) or "identity"
+
+
+def _name(part: str) -> str:
+    return part.partition(";")[0].strip().lower()
 
 
 class Decoder(Protocol):

@@ -414,3 +414,17 @@ def test_two_entries_for_the_same_names_and_day_are_refused() -> None:
         CostConfig(price=(tokens(1, model="m"), tokens(2, model="m")))
     with pytest.raises(ValueError, match="model 'gpt\\*' from 2026-01-01"):
         CostConfig(price=(dated(1, date(2026, 1, 1)), dated(2, date(2026, 1, 1))))
+
+
+def test_an_answer_too_large_to_be_read_is_estimated_by_the_model_that_it_names() -> None:
+    large = b'{"model":"m-1","choices":[{"message":{"content":"%b"}}]}' % (b"x" * 5_000_000)
+    exchange = relay(cost(tokens(3, model="m-1")), answered(), large)
+    assert exchange.usage.source == "estimated"
+    assert exchange.cost_nanousd
+
+
+def test_an_agent_is_not_offered_a_coding_in_which_its_answer_would_be_free() -> None:
+    exchange = answered()
+    exchange.request_headers["Accept-Encoding"] = "zstd, gzip"
+    cost().pre_request(exchange)
+    assert exchange.request_headers["Accept-Encoding"] == "gzip"

@@ -15,6 +15,8 @@ from tests.exchanges import an_exchange
     [
         ({"max_tokens": 50}, 50),
         ({"max_completion_tokens": 60, "max_tokens": 50}, 60),
+        ({"max_completion_tokens": 1, "max_tokens": 50}, 50),
+        ({"max_tokens": 1, "options": {"num_predict": 90}}, 90),
         ({"max_output_tokens": 70}, 70),
         ({"generationConfig": {"maxOutputTokens": 80}}, 80),
         ({"options": {"num_predict": 90}}, 90),

@@ -197,3 +197,16 @@ def test_the_longest_record_stays_below_a_kibibyte_with_its_link(tmp_path: Path)
     journal.close()
     [segment] = tmp_path.glob("*.jsonl")
     assert max(map(len, segment.read_bytes().splitlines(keepends=True))) < 1024
+
+
+def test_a_compressed_segment_that_is_damaged_is_named(journal: Segments) -> None:
+    sealed = seal(journal[1])
+    sealed.write_bytes(sealed.read_bytes()[:-20])
+    assert (sealed.name, "changed") in {(one.segment, one.kind) for one in audit(sealed.parent).findings}
+
+
+def test_a_gateway_starts_behind_a_damaged_segment(journal: Segments) -> None:
+    sealed = seal(journal[-1])
+    sealed.write_bytes(sealed.read_bytes()[:-20])
+    append(sealed.parent, range(100, 102))
+    assert b'"id-101"' in max(sealed.parent.glob("*.jsonl")).read_bytes()

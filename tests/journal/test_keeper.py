@@ -196,3 +196,18 @@ def test_what_hinders_it_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureF
     keeper.stop()
     assert len(caplog.records) == 1
     assert "aiogate usage --rebuild" in caplog.text
+
+
+def test_a_damaged_segment_is_said_once_and_hinders_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    append(tmp_path, range(3))
+    keep(tmp_path)
+    (sealed,) = tmp_path.glob("*.gz")
+    sealed.write_bytes(sealed.read_bytes()[:-6])
+    (tmp_path / "totals.sqlite").unlink()
+    append(tmp_path, range(10, 12))
+    keeper = Keeper(settings(tmp_path), Clock(wall=lambda: LATER))
+    keeper.round()
+    keeper.round()
+    assert costs(tmp_path) >= 10 + 11
+    assert caplog.text.count(sealed.name) == 1
+    assert sealed.exists()

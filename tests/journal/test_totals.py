@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aiogate.errors import JournalError
-from aiogate.journal.reader import Torn
+from aiogate.journal.reader import Torn, records
 from aiogate.journal.sealed import seal
 from aiogate.journal.sums import Sums, spent_since, split_up, sums
 from aiogate.journal.totals import Totals
@@ -241,3 +241,43 @@ def test_what_cost_centres_share_is_split_without_losing_a_nano_dollar(tmp_path:
 @pytest.mark.parametrize("amount", [0, 1, 2, 99, 100, 10**15 + 1])
 def test_parts_sum_up_to_the_whole(amount: int) -> None:
     assert sum(split_up(amount, {"a": 60, "b": 39.99, "c": 0.01}).values()) == amount
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"cost_nanousd": -1},
+        {"usage": {"source": "measured", "input_tokens": -5}},
+        {"cost_nanousd": None, "status": "200"},
+        {"cost_centers": {}},
+        {"cost_centers": {"a": 0}},
+        {"cost_centers": {"a": "all"}},
+        {"cost_centers": ["a"]},
+    ],
+)
+def test_what_cannot_be_summed_up_is_no_record_and_counts_nowhere(facts: dict[str, Any], tmp_path: Path) -> None:
+    write(tmp_path / "1.jsonl", lines(an_ended(principal="bob", **facts), an_ended()))
+    assert folded(tmp_path, ("principal",)).keys() == {("alice",)}
+    assert folded(tmp_path, ("cost_center",))[("",)].calls == 1
+
+
+def test_sums_beyond_all_bounds_are_the_largest_there_is(tmp_path: Path) -> None:
+    absurd = [an_ended(principal=name, cost_nanousd=2**63 - 1) for name in ("alice", "bob")]
+    write(tmp_path / "1.jsonl", lines(*absurd, *absurd))
+    write(tmp_path / "2.jsonl", lines(*absurd))
+    assert folded(tmp_path, ("principal",))["alice",].cost_nanousd == 2**63 - 1
+    assert folded(tmp_path)[()].cost_nanousd == 2**63 - 1
+
+
+@pytest.mark.parametrize("damage", [slice(None, -6), slice(None, 100), slice(1, None), slice(None, 2)])
+def test_a_damaged_segment_is_reported_and_the_others_count(damage: slice, tmp_path: Path) -> None:
+    first = seal(write(tmp_path / "1.jsonl", lines(*(an_ended(request_id=f"{number}") for number in range(99)))))
+    first.write_bytes(first.read_bytes()[damage])
+    write(tmp_path / "2.jsonl", lines(an_ended(principal="bob")))
+    torn: list[Torn] = []
+    with Totals.of(tmp_path) as totals:
+        totals.fold(torn.append)
+        assert sums(totals, ("principal",))["bob",].calls == 1
+        readable = sum(record["principal"] == "alice" for record in records(tmp_path))
+        assert sums(totals, ()).get((), Sums()).calls == 1 + readable
+    assert {one.path for one in torn} == ({first} if first.stat().st_size > 4 else set())

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiogate.usage import reader_for
-from aiogate.usage.decoding import MAX_DECODED_BYTES, decoder
+from aiogate.usage.decoding import MAX_DECODED_BYTES, decoder, readable_codings
 from aiogate.usage.estimate import tokens
 
 Compress = Callable[[bytes], bytes]
@@ -100,3 +100,18 @@ def test_without_its_library_brotli_is_not_read(monkeypatch: pytest.MonkeyPatch)
     assert reader is not None
     reader.feed(brotli.compress(SAID))
     assert reader.result().source == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "readable"),
+    [
+        ("gzip, deflate, br", "gzip, deflate, br"),
+        ("gzip, deflate, br, zstd", "gzip, deflate, br"),
+        ("zstd;q=1.0, GZIP;q=0.5", "GZIP;q=0.5"),
+        ("zstd", "identity"),
+        ("*", "identity"),
+        ("", "identity"),
+    ],
+)
+def test_an_agent_is_offered_only_what_can_be_undone(accepted: str, readable: str) -> None:
+    assert readable_codings(accepted) == readable

@@ -96,3 +96,13 @@ def test_so_do_they_of_a_coding_that_nobody_here_can_undo() -> None:
     assert reader is not None
     reader.feed(b"12345")
     assert reader.estimate(0).output_tokens == 2
+
+
+def test_of_a_body_that_is_too_large_the_model_is_known_from_either_end() -> None:
+    filling = b'{"content":"word"},' * (MAX_BODY_BYTES // 15)
+    for chunks in ([b'{"model":"m-1",', filling], [b'{"data":[', filling, b'],"model":', b'"m-1"}']):
+        reader = BodyReader()
+        for chunk in chunks:
+            reader.feed(chunk)
+        assert reader.model() == "m-1"
+        assert len(filling) // 25 < (reader.estimate(0).output_tokens or 0) < len(filling) // 15
