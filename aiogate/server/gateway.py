@@ -239,6 +239,11 @@ class Gateway:
         headers = CIMultiDict({"Content-Type": "application/json"})
         await answer.send(answer.whole(200 if ok else 503, headers, "Cache-Control: no-store", body))
 
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return 0 if self._server is None else len(self._server.connections)
+
     def ready(self) -> Mapping[str, bool]:
         """Return what has to be in order for new exchanges, by name."""
         return {

@@ -138,11 +138,13 @@ class Walk:
             await self._refuse(refused.refusal)
             return
         except UpstreamError as error:
+            error.__traceback__ = None  # the response keeps the error, whose frames keep the response: a circle
             await self._refuse(*self._why(error))
             return
         try:
             await self._relay(agent, response, head)
         except UpstreamError as error:
+            error.__traceback__ = None  # likewise
             if not self.answer.writable:
                 raise ConnectionResetError from error
             if self._trip is not None:
