@@ -25,7 +25,7 @@ PATH_CHARACTERS: Final = 256
 _FROM_OUTSIDE_CHARACTERS: Final = {"trace_id": 32, "method": 16, "client": 48}
 _MODEL_CHARACTERS: Final = 64
 _SHORT_MODEL_CHARACTERS: Final = 32
-_DISPENSABLE: Final = (
+_DISPENSABLE: Final = (  # the cost has been reckoned with them
     "output_audio_tokens",
     "input_audio_tokens",
     "cache_write_1h_tokens",
@@ -33,6 +33,7 @@ _DISPENSABLE: Final = (
     "reasoning_tokens",
     "cached_input_tokens",
 )
+_LAST_TO_GO: Final = ("trace_id", "overhead_seconds", "first_byte_seconds")
 _NAME_BYTES: Final = 26
 _INT64_MAX: Final = 2**63 - 1
 _DETAIL_CHARACTERS: Final = 160
@@ -50,7 +51,7 @@ def encode(exchange: Exchange) -> bytes:
     """Return the record of an ended exchange: one line of JSON that ends in a line feed.
 
     The detail gives way first when a record would pass ``RECORD_BYTES``, then all attempts but the last, and then the
-    path; then all attempts are left out and names become their digests, so that two callers stay two; then the rarest
+    path; then names become their digests, so that two callers stay two, and of attempts there is a sign; then the rarest
     classes of tokens are left out.
     """
     facts = _facts(exchange)
@@ -111,8 +112,9 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912 - what 
     facts["bytes_out"] = exchange.bytes_out
     facts["usage"] = _usage(exchange.usage)
     facts["cost_nanousd"] = exchange.cost_nanousd
-    cost_center = (agent and agent.cost_center) or (principal and principal.cost_center)
-    if cost_center is not None:
+    if len(exchange.cost_centers) > 1:
+        facts["cost_centers"] = dict(exchange.cost_centers)
+    elif (cost_center := _cost_center(exchange)) is not None:
         facts["cost_center"] = cost_center
     if exchange.client_address:
         facts["client"] = exchange.client_address
@@ -138,6 +140,16 @@ def _attempts(attempts: tuple[Attempt, ...]) -> list[Any]:
         facts.append(fact if one.agent.id == agent else {"agent": one.agent.id, **fact})
         agent = one.agent.id
     return facts if len(facts) <= _ATTEMPTS else ["…", *facts[-_ATTEMPTS:]]
+
+
+def _cost_center(exchange: Exchange) -> str | None:
+    """Return who pays for all of it."""
+    if exchange.cost_centers:
+        return exchange.cost_centers[0][0]
+    agent, principal = exchange.agent, exchange.principal
+    if agent is not None and agent.cost_center:
+        return agent.cost_center
+    return None if principal is None else principal.cost_center
 
 
 def _shadow(rules: tuple[str, ...]) -> list[str]:
@@ -196,7 +208,6 @@ def _cut(text: str, characters: int) -> str:
 def _fitted(facts: Mapping[str, Any]) -> bytes:
     """Return the record of facts that are too long, or that JSON has no words for."""
     tame = {name: _tame(fact) for name, fact in facts.items()}
-    tame["usage"] = {name: _tame(fact) for name, fact in facts["usage"].items()}
     for name, characters in _FROM_OUTSIDE_CHARACTERS.items():
         if name in tame:
             tame[name] = _escaped(tame[name], characters)
@@ -206,18 +217,11 @@ def _fitted(facts: Mapping[str, Any]) -> bytes:
             tame[name] = _less(tame[name], len(line) - RECORD_BYTES)
             line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     if len(line) > RECORD_BYTES:
-        tame |= {name: _digest(tame[name]) for name in _NAMES if tame.get(name) is not None}
-        tame.pop("attempts", None)
-        if "shadow" in tame:
-            tame["shadow"] = ["…"]
+        tame |= _short_names(tame)
         line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
-    for name in _DISPENSABLE:  # the cost has been reckoned with them
-        if len(line) > RECORD_BYTES and name in tame["usage"]:
-            del tame["usage"][name]
+    for owner, name in (*((tame["usage"], name) for name in _DISPENSABLE), *((tame, name) for name in _LAST_TO_GO)):
+        if len(line) > RECORD_BYTES and owner.pop(name, None) is not None:
             line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
-    if len(line) > RECORD_BYTES and "model" in tame["usage"]:
-        tame["usage"]["model"] = _cut(tame["usage"]["model"], _SHORT_MODEL_CHARACTERS)
-        line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     return line
 
 
@@ -228,11 +232,24 @@ def _less(fact: str | list[Any], too_many: int) -> str | list[Any]:
     return _cut(fact, max(1, len(fact) - too_many - len("…".encode())))
 
 
+def _short_names(tame: Mapping[str, Any]) -> dict[str, Any]:
+    """Return names as their digests where they are long, and lists of them as a sign that there were some."""
+    short: dict[str, Any] = {name: _digest(tame[name]) for name in _NAMES if tame.get(name) is not None}
+    short |= {name: ["…"] for name in ("shadow", "attempts") if name in tame}
+    if "cost_centers" in tame:
+        short["cost_centers"] = {_digest(name): percent for name, percent in tame["cost_centers"].items()}
+    if "model" in tame["usage"]:
+        short["usage"] = {**tame["usage"], "model": _cut(tame["usage"]["model"], _SHORT_MODEL_CHARACTERS)}
+    return short
+
+
 def _tame(fact: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
     if isinstance(fact, str):
         return fact.encode("utf-8", "replace").decode()
     if isinstance(fact, list):
         return [_tame(item) for item in fact]
+    if isinstance(fact, dict):
+        return {_tame(name): _tame(item) for name, item in fact.items()}
     if isinstance(fact, dict):
         return {name: _tame(item) for name, item in fact.items()}
     if isinstance(fact, int):
