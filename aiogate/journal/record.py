@@ -51,7 +51,7 @@ def encode(exchange: Exchange) -> bytes:
     """Return the record of an ended exchange: one line of JSON that ends in a line feed.
 
     The detail gives way first when a record would pass ``RECORD_BYTES``, then all attempts but the last, and then the
-    path; then names become their digests, so that two callers stay two, and of attempts there is a sign; then the rarest
+    path; then names become their digests, so that two callers stay two, and attempts a sign; then the rarest
     classes of tokens are left out.
     """
     facts = _facts(exchange)
