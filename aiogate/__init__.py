@@ -1,27 +1,32 @@
 """aiogate: one front door for an organisation's AI agents.
 
-These are the names that a plugin may import; everything else may change without notice.
+These are the names that a plugin may import; everything else may change without notice. They are loaded when the first
+of them is asked for: ``aiogate --help`` needs none.
 """
 
-from aiogate.agent import Agent, Health, Retry, Seconds, Secret, UsageRule
-from aiogate.claims import (
-    LARGEST_AMOUNT,
-    Claim,
-    Counted,
-    Grant,
-    Measure,
-    OnStateError,
-    Period,
-    Quota,
-    Rate,
-    Shortage,
-    Standing,
-    State,
-    budget_refusal,
-)
-from aiogate.errors import AiogateError, Refusal, Refused, refusal
-from aiogate.exchange import Attempt, Clock, Exchange, Key, Outcome, Principal, Reply, Usage
-from aiogate.hookspecs import Finding, Gateway, Observer, Ranked, Spent, hookimpl
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiogate.agent import Agent, Health, Retry, Seconds, Secret, UsageRule
+    from aiogate.claims import (
+        LARGEST_AMOUNT,
+        Claim,
+        Counted,
+        Grant,
+        Measure,
+        OnStateError,
+        Period,
+        Quota,
+        Rate,
+        Shortage,
+        Standing,
+        State,
+        budget_refusal,
+    )
+    from aiogate.errors import AiogateError, Refusal, Refused, refusal
+    from aiogate.exchange import Attempt, Clock, Exchange, Key, Outcome, Principal, Reply, Usage
+    from aiogate.hookspecs import Finding, Gateway, Observer, Ranked, Spent, hookimpl
 
 __all__ = [
     "LARGEST_AMOUNT",
@@ -63,3 +68,17 @@ __all__ = [
     "refusal",
 ]
 __version__ = "0.1.0"
+
+_ROOMS = ("agent", "claims", "errors", "exchange", "hookspecs")
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Return a public name, and have all of them here from now on (PEP 562)."""
+        if name not in __all__:
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        for room in _ROOMS:
+            module = import_module(f"aiogate.{room}")
+            globals().update({public: getattr(module, public) for public in __all__ if hasattr(module, public)})
+        return globals()[name]

@@ -8,7 +8,6 @@ from typing import Any, Final
 import click
 
 from aiogate import __version__
-from aiogate.errors import AiogateError, SettingsError
 
 __all__ = ["EX_CONFIG", "config_file", "main"]
 
@@ -61,12 +60,14 @@ class _LazyGroup(click.Group):
         """Be the border of every command: what went wrong is a sentence and an exit code, never a traceback."""
         try:
             return super().invoke(ctx)
-        except SettingsError as error:
-            click.echo(f"aiogate: {error}", err=True)
-            ctx.exit(EX_CONFIG)
-        except AiogateError as error:
-            click.echo(f"aiogate: {' '.join(str(error).splitlines())}", err=True)
-            ctx.exit(1)
+        except Exception as error:
+            from aiogate.errors import AiogateError, SettingsError  # noqa: PLC0415 - nobody waits for it in vain
+
+            if not isinstance(error, AiogateError):
+                raise
+            is_config = isinstance(error, SettingsError)
+            click.echo(f"aiogate: {error if is_config else ' '.join(str(error).splitlines())}", err=True)
+            ctx.exit(EX_CONFIG if is_config else 1)
         except KeyboardInterrupt:
             ctx.exit(_INTERRUPTED)
 

@@ -174,7 +174,8 @@ class Trip:
             with Deadline(seconds):
                 return await sent
         except TimeoutError as error:
-            code = "agent_timeout"
+            by_total = seconds + elapsed < endpoints.agent.first_byte_seconds
+            code = "agent_total_timeout" if by_total else "agent_first_byte_timeout"
             raise UpstreamError(code, f"agent {endpoints.agent.id!r} did not answer within its time") from error
 
     def _note(self, agent: Agent, place: Place, ended: Ended, now: float) -> None:

@@ -71,7 +71,7 @@ class Teller:
         return web.Response(status=said.get("status", 200), body=body, content_type="application/json")
 
     async def _stream(self, request: web.BaseRequest, said: dict[str, Any]) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response = web.StreamResponse(headers={"Content-Type": said.get("type", "text/event-stream")})
         await response.prepare(request)
         for _ in range(said["events"]):
             await response.write(EVENT % WORD)

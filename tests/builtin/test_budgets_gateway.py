@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import os
 from pathlib import Path
 
 import aiohttp
@@ -12,6 +13,8 @@ import pytest
 from tests.builtin.spending import NOON, Now, ask, config, serving, standing
 
 SECONDS = 10
+HANG_UP_STEP = int(os.environ.get("AIOGATE_HANG_UP_STEP", "37"))
+"""Bytes of a stream between one hang-up and the next; 1 tries them all, in some seconds."""
 TOKENS = {"name": "t", "tokens": 100}
 MONEY = {"name": "m", "usd": 0.0001}
 
@@ -254,6 +257,17 @@ async def test_a_stream_may_finish_and_its_overdraft_is_recorded(
     assert "budget m is overdrawn: 0.005 of 0.001 usd are spent" in caplog.messages
 
 
+async def test_who_asks_for_a_stream_and_gets_something_else_is_metered_too(
+    client: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    budget = {"name": "t", "tokens": 1000, "slice_tokens": 100}
+    async with serving(tmp_path, budget) as (gateway, teller, _):
+        cut = await ask(client, gateway, events=1000, type="text/plain", max_tokens=100_000, **STREAM)
+        assert cut.status == 200
+        assert teller.streamed < 100
+        assert gateway.records()[0]["outcome"] == "cut"
+
+
 async def test_what_a_stream_holds_grows_slice_by_slice(client: aiohttp.ClientSession, tmp_path: Path) -> None:
     budget = {"name": "t", "tokens": 100_000, "slice_tokens": 100}
     async with serving(tmp_path, budget) as (gateway, teller, _):
@@ -324,7 +338,7 @@ async def test_hang_ups_anywhere_in_a_stream_are_settled_once(tmp_path: Path) ->
         body = orjson.dumps({"events": 12, "uses": 300, **STREAM})
         lines = ("POST /agents/teller HTTP/1.1", "Host: x", "Connection: close", f"Content-Length: {len(body)}")
         head = "\r\n".join((*lines, "", "")).encode()
-        positions = range(1, 2200, 37)
+        positions = range(1, 2200, HANG_UP_STEP)
         for position in positions:
             await hang_up(gateway.url, head + body, position)
         async with asyncio.timeout(SECONDS):

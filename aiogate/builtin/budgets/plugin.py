@@ -114,17 +114,18 @@ class Budgets:
 
     @hookimpl
     def response_started(self, exchange: Exchange) -> Observer | None:
-        """Say how far the budgets are spent, and meter the answer if it is a stream."""
+        """Say how far the budgets are spent, and meter the answer if it is a stream, or should have been one."""
         agent, charged = exchange.agent, list(self._charged(exchange))
         if agent is None or not charged:
             return None
         told = [told for account, quota in charged if (told := self._warning(account, quota.spent)) is not None]
         if told:
             exchange.response_headers[_WARNING] = ", ".join(told)
-        if exchange.content_type.partition(";")[0].strip().lower() not in _STREAMS:
+        request = asked_of(exchange)
+        if not request.streamed and exchange.content_type.partition(";")[0].strip().lower() not in _STREAMS:
             return None
         lines = [Line(account, quota.claim.amount) for account, quota in charged]
-        request, agent_id, wall = asked_of(exchange), agent.id, exchange.started_wall
+        agent_id, wall = agent.id, exchange.started_wall
         measures = self._measures
 
         def price(usage: Usage) -> int | None:

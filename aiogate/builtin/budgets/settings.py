@@ -87,7 +87,8 @@ class BudgetSettings:
             it takes is overdrawn.
         on_state_error: what becomes of its exchanges while Redis cannot be reached; without it what ``[state]`` says.
         warn_at: parts of the budget; once so much is spent, that is logged, and answers say so.
-        slice_usd: what a stream holds ahead; without it a hundredth of the budget, at most a cent.
+        slice_usd: what a stream holds ahead; without it a hundredth of the budget, at most a cent. Half of it has to
+            last for the way to the counters and back, or streams run ahead of what they hold.
         slice_tokens: what a stream holds ahead; without it a hundredth of the budget, at most 1000.
     """
 
