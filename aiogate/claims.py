@@ -194,6 +194,11 @@ class State(Protocol):
         """How many gateways take from the same counters, as far as is known."""
         ...
 
+    @property
+    def open_grants(self) -> int:
+        """How many grants of this process are not settled: of exchanges under way, and of nothing else."""
+        ...
+
     async def acquire(self, claims: Sequence[Claim]) -> Grant | Shortage:
         """Take all claims in one atomic step, or none of them.
 

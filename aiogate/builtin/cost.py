@@ -27,7 +27,7 @@ estimated as one of an agent with ``usage = "estimate"``. Knows neither budgets 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, date, datetime
 from http import HTTPStatus
@@ -35,9 +35,11 @@ from typing import Final
 
 import attrs
 
-from aiogate import Exchange, Gateway, Observer, Usage, UsageRule, hookimpl
+from aiogate import Agent, Exchange, Gateway, Observer, Usage, UsageRule, hookimpl
+from aiogate.builtin.allocation import Allocation, shares_of
 from aiogate.builtin.estimates import Means
 from aiogate.builtin.price_entry import PriceEntry, closest
+from aiogate.builtin.subjects import unknown_agents
 from aiogate.usage import (
     ESTIMATE,
     ByteReader,
@@ -69,11 +71,19 @@ class CostConfig:
 
     Args:
         price: the entries.
+        allocate: who pays, where it is not the agent's or the key's cost centre; see ``Allocation``.
         published_prices: take list prices for models that no entry is for; costs 30 MB of memory.
     """
 
     price: tuple[PriceEntry, ...] = attrs.field(default=())
+    allocate: tuple[Allocation, ...] = ()
     published_prices: bool = True
+
+    def check_agents(self, agents: Mapping[str, Agent]) -> Iterator[tuple[str, str]]:
+        """Yield the agents that somebody pays for and that there are not."""
+        for index, entry in enumerate(self.allocate):
+            for problem in unknown_agents(entry.match.agent, agents):
+                yield f"allocate[{index}].match.agent", problem
 
     @price.validator
     def _names_each_once(self, _attribute: object, entries: tuple[PriceEntry, ...]) -> None:
@@ -96,6 +106,7 @@ class Cost:
     def __init__(self, config: CostConfig) -> None:
         """Keep the prices."""
         self._entries = config.price
+        self._allocations = config.allocate
         self._published = PublishedPrices() if config.published_prices else None
         self._prices = dict[_PriceKey, Price | None]()
         self._means: Means | None = None
@@ -125,6 +136,8 @@ class Cost:
     @hookimpl
     def response_started(self, exchange: Exchange) -> Observer | None:
         """Observe a response that can say what it used; settle any other at once."""
+        if self._allocations:
+            exchange.cost_centers = shares_of(exchange, self._allocations)
         status, agent = exchange.status, exchange.agent
         if status >= _FAILED_STATUS:
             return None

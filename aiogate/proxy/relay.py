@@ -68,12 +68,11 @@ async def relay(  # noqa: PLR0913, PLR0917 - the two ends and what looks on
         await _catch_up(exchange, answer, watch)
         return
     answer.start(first)
-    if keepalive_seconds and not length_known and is_event_stream(exchange):
+    if keepalive_seconds and not answer.length_known and is_event_stream(exchange):
         with kept_alive(exchange, answer, keepalive_seconds, watch):
-            await _pour(response, exchange, answer, observe, watch)
+            await relay_body(response, exchange, answer, observe, conclude, watch)
     else:
-        await _pour(response, exchange, answer, observe, watch)
-    await _end(response, exchange, answer, observe, conclude, watch)
+        await relay_body(response, exchange, answer, observe, conclude, watch)
 
 
 async def relay_body(  # noqa: PLR0913, PLR0917 - as above
@@ -84,21 +83,8 @@ async def relay_body(  # noqa: PLR0913, PLR0917 - as above
     conclude: Conclude,
     watch: Watch,
 ) -> None:
-    """Pass on the body of a response whose head the client has had before the agent sent it; raises as ``relay``."""
-    exchange.answered = exchange.clock.monotonic()
+    """Pass on the body behind a head that the client has; its last bytes leave when the record is written."""
     await _pour(response, exchange, answer, observe, watch)
-    await _end(response, exchange, answer, observe, conclude, watch)
-
-
-async def _end(  # noqa: PLR0913, PLR0917 - as above
-    response: Response,
-    exchange: Exchange,
-    answer: Answer,
-    observe: Observer | None,
-    conclude: Conclude,
-    watch: Watch,
-) -> None:
-    """Write the last bytes, once the record is written."""
     last = seen = response.take()
     if answer.sift is not None:
         last = answer.sift.feed(seen) + answer.sift.finish()

@@ -87,13 +87,13 @@ async def clients_url(stderr: asyncio.StreamReader) -> str:
 
 @pytest.fixture
 async def gateway(agent_url: str, tmp_path: Path) -> AsyncIterator[Served]:
-    async with serve(config(agent_url), tmp_path) as served:
+    async with serving(config(agent_url), tmp_path) as served:
         yield served
 
 
 @asynccontextmanager
-async def serve(wanted: dict[str, Any], folder: Path) -> AsyncIterator[Served]:
-    """Run a gateway on a config, which is written into a folder."""
+async def serving(wanted: dict[str, Any], folder: Path) -> AsyncIterator[Served]:
+    """Run ``aiogate serve`` with a config whose journal is in ``journal``."""
     path = folder / "gateway.toml"
     path.write_text(tomli_w.dumps(wanted))
     command = [sys.executable, "-c", "from aiogate.cli import main; main()", "serve", str(path)]

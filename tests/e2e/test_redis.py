@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from aiogate.testing import fake_agent
-from tests.e2e.conftest import KEY, SECONDS, Served, config, serve
+from tests.e2e.conftest import KEY, SECONDS, Served, config, serving
 from tests.state.redis_server import RedisServer, redis_server
 
 CALLERS = 200
@@ -43,7 +43,7 @@ async def gateway_at(
     wanted = config(agent_url)
     wanted["state"] = {"url": server.url, **state}
     wanted["agents"]["assistant"] |= {"rate_limit": f"{LIMIT}/minute", "concurrency": 500}
-    async with serve(wanted, folder) as served:
+    async with serving(wanted, folder) as served:
         async with asyncio.timeout(SECONDS):
             await sees(served.operators, gateways)
         yield served

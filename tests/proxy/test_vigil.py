@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import attrs
 import pytest
 from aiohttp import web
 
+from aiogate.exchange import Outcome
+from aiogate.proxy.vigil import SlowReader
 from aiogate.testing import fake_agent, running_gateway
 from tests.configs import anonymous
+from tests.exchanges import an_exchange
 from tests.proxy.test_fidelity import connect, raw
 
 SECONDS = 10
@@ -103,30 +107,41 @@ async def test_a_client_that_reads_nothing_is_ended(tmp_path: Path) -> None:
             writer.transport.abort()
 
 
-async def test_a_client_that_reads_slowly_is_not(tmp_path: Path) -> None:
-    async with fake_agent(firehose) as agent, asyncio.timeout(SECONDS):
-        async with running_gateway(anonymous(agent.url, slow_reader_seconds=0.5), tmp_path) as gateway:
-            reader, writer = await connect(gateway.url)
-            writer.write(b"GET /agents/echo/s HTTP/1.1\r\nHost: x\r\n\r\n")
-            for _ in range(15):
-                await reader.read(262_144)
-                await asyncio.sleep(0.1)
-            assert gateway.records() == []
-            writer.transport.abort()
+@attrs.define
+class Waiting:
+    """What waits for a client, and whether its connection was ended."""
+
+    waiting_bytes: int = 100_000
+    aborted: bool = False
+
+    def abort(self, *, patience_seconds: float) -> None:
+        self.aborted = patience_seconds == 0
 
 
-async def test_who_does_not_fetch_a_whole_answer_is_ended_after_its_record(tmp_path: Path) -> None:
-    async def whole(_request: web.Request) -> web.Response:
-        return web.Response(body=b"x" * 20_000_000)
+def test_a_client_that_reads_something_now_and_then_is_not() -> None:
+    exchange, answer = an_exchange(), Waiting()
+    reader = SlowReader(exchange, answer, 10.0, 0.0)  # type: ignore[arg-type] # all that it needs of one
+    now = 0.0
+    for _ in range(20):
+        reader.check(now + 9.0)
+        answer.waiting_bytes -= 1
+        now += 9.5
+        reader.check(now)
+    assert exchange.cut_by is None
+    assert now + 9.0 < reader.check(now + 9.0) <= now + 10.0
+    reader.check(now + 10.0)
+    assert exchange.cut_by is not None
+    assert exchange.cut_by.code == "slow_reader"
 
-    async with fake_agent(whole) as agent, asyncio.timeout(SECONDS):
-        async with running_gateway(anonymous(agent.url, slow_reader_seconds=0.3), tmp_path) as gateway:
-            reader, writer = await connect(gateway.url)
-            reader._transport.pause_reading()  # type: ignore[attr-defined]
-            writer.write(b"GET /agents/echo/s HTTP/1.1\r\nHost: x\r\n\r\n")
-            while gateway.gateway.house.open_exchanges or not gateway.records():
-                await asyncio.sleep(0.01)
-            writer.transport.abort()
+
+def test_who_does_not_fetch_the_last_bytes_is_ended_after_the_record() -> None:
+    exchange, answer = an_exchange(outcome=Outcome.COMPLETED), Waiting()
+    reader = SlowReader(exchange, answer, 10.0, 0.0)  # type: ignore[arg-type] # all that it needs of one
+    reader.check(9.9)
+    assert not answer.aborted
+    reader.check(10.0)
+    assert answer.aborted
+    assert exchange.cut_by is None
 
 
 async def test_keepalives_do_not_outlive_their_stream(tmp_path: Path) -> None:
