@@ -174,6 +174,8 @@ class Exchange:
         capabilities: what the path asks for in the place of an agent; one that serves has all of them.
         unavailable: None where an agent is to serve. Of a list, the agents on it that could not serve now, by id: there
             a 503 rules nobody out, for the list is of what one may use, not of what is up.
+        cost_centers: who pays, each with a percentage, where a plugin has said so; else it is the cost centre of the
+            agent, or of the principal.
         explains: an operator asks for the ranking, and nothing is to be sent.
         attempts: how often it was sent, and where, of an agent with several endpoints, retries or a fallback.
         cut_by: why the exchange was cut, if it was.
@@ -220,6 +222,7 @@ class Exchange:
     ended: float | None = None
     capabilities: tuple[str, ...] = ()
     unavailable: dict[str, Refusal] | None = None
+    cost_centers: tuple[tuple[str, float], ...] = ()
     explains: bool = False
     attempts: tuple[Attempt, ...] = ()
     cut_by: Refusal | None = None

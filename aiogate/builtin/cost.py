@@ -20,14 +20,15 @@ not). What then has no price is unpriced: usage without a cost, never 0.
 
 Figures come, in this order: from an agent's headers where its config says ``usage = "declared"``; from the answer's
 body; from a price per call or second that says nothing of tokens; from an estimate (``aiogate.usage.estimate``) where
-the agent says ``usage = "estimate"``, or where a POST got a good answer without figures and there are token prices for
-the agent by name or for the model that the answer names. Figures that cannot be true are unknown and are not replaced.
-An answer of 500 and above costs nothing. An exchange that is counted in tokens (``aiogate.usage.ESTIMATE``) is
-estimated as one of an agent with ``usage = "estimate"``. Knows neither budgets nor the journal.
+the agent says ``usage = "estimate"``, or where a good answer came without figures, to a POST or as a stream, and there
+are token prices for the agent by name or for the model that the answer names. Figures that cannot be true are unknown
+and are not replaced. An answer of 500 and above costs nothing. An exchange that is counted in tokens
+(``aiogate.usage.ESTIMATE``) is estimated as one of an agent with ``usage = "estimate"``. Knows neither budgets nor the
+journal.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, date, datetime
 from http import HTTPStatus
@@ -35,9 +36,11 @@ from typing import Final
 
 import attrs
 
-from aiogate import Exchange, Gateway, Observer, Usage, UsageRule, hookimpl
+from aiogate import Agent, Exchange, Gateway, Observer, Usage, UsageRule, hookimpl
+from aiogate.builtin.allocation import Allocation, shares_of
 from aiogate.builtin.estimates import Means
 from aiogate.builtin.price_entry import PriceEntry, closest
+from aiogate.builtin.subjects import unknown_agents
 from aiogate.usage import (
     ESTIMATE,
     ByteReader,
@@ -46,6 +49,7 @@ from aiogate.usage import (
     UsageReader,
     cost_nanousd,
     declared,
+    is_stream,
     reader_maker,
 )
 
@@ -69,11 +73,19 @@ class CostConfig:
 
     Args:
         price: the entries.
+        allocate: who pays, where it is not the agent's or the key's cost centre; see ``Allocation``.
         published_prices: take list prices for models that no entry is for; costs 30 MB of memory.
     """
 
     price: tuple[PriceEntry, ...] = attrs.field(default=())
+    allocate: tuple[Allocation, ...] = ()
     published_prices: bool = True
+
+    def check_agents(self, agents: Mapping[str, Agent]) -> Iterator[tuple[str, str]]:
+        """Yield the agents that somebody pays for and that there are not."""
+        for index, entry in enumerate(self.allocate):
+            for problem in unknown_agents(entry.match.agent, agents):
+                yield f"allocate[{index}].match.agent", problem
 
     @price.validator
     def _names_each_once(self, _attribute: object, entries: tuple[PriceEntry, ...]) -> None:
@@ -96,6 +108,7 @@ class Cost:
     def __init__(self, config: CostConfig) -> None:
         """Keep the prices."""
         self._entries = config.price
+        self._allocations = config.allocate
         self._published = PublishedPrices() if config.published_prices else None
         self._prices = dict[_PriceKey, Price | None]()
         self._means: Means | None = None
@@ -125,6 +138,8 @@ class Cost:
     @hookimpl
     def response_started(self, exchange: Exchange) -> Observer | None:
         """Observe a response that can say what it used; settle any other at once."""
+        if self._allocations:
+            exchange.cost_centers = shares_of(exchange, self._allocations)
         status, agent = exchange.status, exchange.agent
         if status >= _FAILED_STATUS:
             return None
@@ -184,9 +199,10 @@ class Cost:
             self._estimate(exchange, reader)
 
     def _estimate(self, exchange: Exchange, reader: UsageReader) -> None:
-        price = self._token_price(exchange, reader.model()) if exchange.method == "POST" else None
+        is_answer = exchange.method == "POST" or is_stream(exchange.content_type)
+        price = self._token_price(exchange, reader.model()) if is_answer else None
         asked_for = exchange.agent is not None and exchange.agent.usage.kind == "estimate"
-        asked_for = asked_for or (exchange.method == "POST" and exchange.get(ESTIMATE) is True)
+        asked_for = asked_for or (is_answer and exchange.get(ESTIMATE) is True)
         if price is None and not asked_for:
             return
         exchange.usage = reader.estimate(exchange.bytes_in or exchange.content_length or 0)

@@ -11,7 +11,7 @@ from typing import Final, Literal
 import attrs
 
 from aiogate import OnStateError, Rate
-from aiogate.builtin.subjects import Values, as_tuple, is_name
+from aiogate.builtin.subjects import Match, Values, as_tuple, is_name
 
 __all__ = ["OF_AGENTS", "LimitSettings", "LimitsConfig", "MatchSettings"]
 
@@ -26,23 +26,13 @@ def _are_networks(_owner: object, _attribute: object, values: Values) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class MatchSettings:
+class MatchSettings(Match):
     """Which exchanges a limit is for: all that is given must fit, and any one value of each fits.
 
     Args:
-        principal: ids of principals.
-        department: their departments.
-        role: roles; a principal has one of them.
-        agent: ids of agents.
-        key: ids of API keys.
         client_address: addresses and networks such as ``10.0.0.0/8``.
     """
 
-    principal: Values = attrs.field(default=(), converter=as_tuple)
-    department: Values = attrs.field(default=(), converter=as_tuple)
-    role: Values = attrs.field(default=(), converter=as_tuple)
-    agent: Values = attrs.field(default=(), converter=as_tuple)
-    key: Values = attrs.field(default=(), converter=as_tuple)
     client_address: Values = attrs.field(default=(), converter=as_tuple, validator=_are_networks)
 
 

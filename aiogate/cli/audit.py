@@ -100,6 +100,8 @@ def verify(
             )
         count = sum(finding.kind != "torn" for finding in report.findings)
         verdict = "the journal is as it was written" if report.intact else f"{count} finding{'s' if count > 1 else ''}"
-        click.echo(f"{report.records:,} records in {report.segments:,} segments: {verdict}")
+        what = f"{report.records:,} record{'s' if report.records != 1 else ''}"
+        where = f"{report.segments:,} segment{'s' if report.segments != 1 else ''}"
+        click.echo(f"{what} in {where}: {verdict}")
         click.echo(f"last hash {report.head or 'none'}")
     ctx.exit(0 if report.intact else _TAMPERED)

@@ -17,7 +17,7 @@ from aiogate.exchange import Clock
 from aiogate.pipeline.load import load
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.upstream.dial import Dialer
-from aiogate.proxy.upstream.endpoint import endpoint_for
+from aiogate.proxy.upstream.endpoint import endpoints_for
 from aiogate.server.counters import open_state
 from aiogate.settings.document import Document
 from aiogate.settings.faults import dotted
@@ -117,18 +117,20 @@ def _probe(file: Path, settings: Settings) -> None:
 def _unreachable(agents: Iterable[Agent]) -> list[Problem]:
     """Connect to every agent, TLS included, all at once; return what fails."""
 
-    async def probe(dialer: Dialer, agent: Agent) -> Problem | None:
+    async def probe(dialer: Dialer, agent: Agent, place: int) -> Problem | None:
+        endpoint, where = endpoints_for(agent)[place], ("urls", place) if agent.urls else ("url",)
         try:
-            connected = await dialer.connect(endpoint_for(agent), _Connected, agent.connect_seconds, name=agent.id)
+            connected = await dialer.connect(endpoint, _Connected, agent.connect_seconds, name=agent.id)
         except UpstreamError as error:
-            return Problem(dotted(("agents", agent.id, "url")), error.detail)
+            return Problem(dotted(("agents", agent.id, *where)), error.detail)
         connected.close()
         return None
 
     async def probe_all() -> list[Problem | None]:
         dialer = Dialer()
         try:
-            return await asyncio.gather(*(probe(dialer, agent) for agent in agents))
+            each = ((agent, place) for agent in agents for place in range(len(endpoints_for(agent))))
+            return await asyncio.gather(*(probe(dialer, agent, place) for agent, place in each))
         finally:
             dialer.close()
 

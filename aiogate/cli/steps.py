@@ -16,6 +16,7 @@ from aiogate.hookspecs import Finding
 from aiogate.pipeline.compile import Step as Hook
 from aiogate.pipeline.ranking import ranking_of
 from aiogate.pipeline.run import Pipeline
+from aiogate.server.fallback import ended_by_name
 from aiogate.server.listing import listed
 
 __all__ = ["Place", "Step", "Steps", "who", "why"]
@@ -68,17 +69,24 @@ class Steps:
 
     async def walk(self) -> Ended:
         """Go as far as the exchange would, up to its agent, and return what ended it; None: nothing did."""
+        exchange, ended = self._exchange, None
+        named = exchange.agent
         for hook in self._pipeline.stages.pre_request:
             self.taken.append(await self._asked(hook))
-            if self.taken[-1].ends is not None:
-                return self.taken[-1].ends
-        exchange = self._exchange
+            if (ended := self.taken[-1].ends) is not None:
+                break
+        if named is not None and named.fallback and (final := ended_by_name(exchange, named, ended)) is not None:
+            return final
+        if ended is not None:
+            return ended
         if exchange.principal is None:
             return refusal("unauthenticated", "no plugin has authenticated the caller")
         if exchange.unavailable is not None:
             return listed(exchange)
         if exchange.capabilities:
             self._rank()
+        elif named is not None:
+            exchange.candidates = exchange.candidates[:1]  # the others are there to take its place
         return await self._route() or self._claim()
 
     async def _asked(self, hook: Hook) -> Step:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from aiogate.errors import JournalError
+from aiogate.errors import JournalError, Problem, SettingsError
 
 __all__ = ["config_option", "journal_of", "journal_options"]
 
@@ -39,8 +39,16 @@ def journal_of(config: Path, directory: Path | None) -> Path:
 
 
 def _of(config: Path) -> Path:
-    # Plugins are looked for here alone: with --dir nothing of this is needed.
-    from aiogate.pipeline.discover import InstalledPlugins  # noqa: PLC0415
-    from aiogate.settings.load import load_settings  # noqa: PLC0415
+    """Return what the config says, of which nothing else has to be in order: no plugin is loaded for it."""
+    from aiogate.settings.document import Document  # noqa: PLC0415 - with --dir nothing of this is needed
+    from aiogate.settings.interpolate import interpolate  # noqa: PLC0415
+    from aiogate.settings.model import JournalSettings  # noqa: PLC0415
+    from aiogate.settings.structure import Structurer  # noqa: PLC0415
 
-    return load_settings(config, InstalledPlugins(), os.environ).journal.dir
+    folder, problems = config.absolute().parent, list[Problem]()
+    tables = interpolate(Document.read(config).tables, os.environ, folder, lambda _: None)
+    section = tables.get("journal", {})
+    found = Structurer(folder).structure(section, JournalSettings, "journal", problems.append)
+    if problems or found is None:
+        raise SettingsError(str(config), problems)
+    return folder / found.dir

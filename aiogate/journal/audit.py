@@ -15,7 +15,7 @@ import attrs
 from aiogate.journal.chain import HINT_DIGITS, Link, end_of, hash_of, link_of
 from aiogate.journal.reader import parsed
 from aiogate.journal.sealed import length, open_segment
-from aiogate.journal.segment import name_of, segments
+from aiogate.journal.segment import TORN_SUFFIX, name_of, segments
 from aiogate.journal.totals_file import TOTALS_FILE
 
 __all__ = ["Audit", "Finding", "audit"]
@@ -90,6 +90,9 @@ def audit(
         before += size
         progress(before, whole)
     _missing_segments(directory, report, remembered)
+    for aside in sorted(directory.glob(f"*{TORN_SUFFIX}")):
+        detail = f"{aside.stat().st_size} bytes that were found behind the last whole record of a segment, set aside"
+        report.findings.append(Finding(kind="torn", segment=aside.name, line=None, request_id=None, detail=detail))
     for anchor in sorted(missed):
         detail = f"no record has the hash {anchor}, which was the journal's once"
         report.findings.append(Finding(kind="missing", segment="", line=None, request_id=None, detail=detail))

@@ -60,8 +60,8 @@ class Chain:
             body = b'%b,"seq":%d' % (line[:-2], self.seq + 1)
         else:
             body = b'%b,"after":"%b","seq":1' % (line[:-2], self.hash[:HINT_DIGITS])
-        self._next = chain = hash_of(self.hash, body)
-        return b'%b,"chain":"%b"}\n' % (body, chain)
+        self._next = chain = sha256(self.hash + body).hexdigest().encode()  # ``hash_of``, without the call
+        return b"".join((body, b',"chain":"', chain, b'"}\n'))
 
     def advance(self) -> None:
         """Go on from the line that was linked last: it has been written."""

@@ -26,7 +26,7 @@ PATH_CHARACTERS: Final = 256
 _FROM_OUTSIDE_CHARACTERS: Final = {"trace_id": 32, "method": 16, "client": 48}
 _MODEL_CHARACTERS: Final = 64
 _SHORT_MODEL_CHARACTERS: Final = 32
-_DISPENSABLE: Final = (
+_DISPENSABLE: Final = (  # the cost has been reckoned with them
     "output_audio_tokens",
     "input_audio_tokens",
     "cache_write_1h_tokens",
@@ -34,6 +34,7 @@ _DISPENSABLE: Final = (
     "reasoning_tokens",
     "cached_input_tokens",
 )
+_LAST_TO_GO: Final = ("trace_id", "overhead_seconds", "first_byte_seconds")
 _NAME_BYTES: Final = 26
 _INT64_MAX: Final = 2**63 - 1
 _DETAIL_CHARACTERS: Final = 160
@@ -111,8 +112,9 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912 - what 
     facts["bytes_out"] = exchange.bytes_out
     facts["usage"] = _usage(exchange.usage)
     facts["cost_nanousd"] = exchange.cost_nanousd
-    cost_center = (agent and agent.cost_center) or (principal and principal.cost_center)
-    if cost_center is not None:
+    if len(exchange.cost_centers) > 1:
+        facts["cost_centers"] = dict(exchange.cost_centers)
+    elif (cost_center := _cost_center(exchange)) is not None:
         facts["cost_center"] = cost_center
     if exchange.client_address:
         facts["client"] = exchange.client_address
@@ -138,6 +140,16 @@ def _attempts(attempts: tuple[Attempt, ...]) -> list[Any]:
         facts.append(fact if one.agent is agent else {"agent": one.agent.id, **fact})
         agent = one.agent
     return facts if len(facts) <= _ATTEMPTS else ["…", *facts[-_ATTEMPTS:]]
+
+
+def _cost_center(exchange: Exchange) -> str | None:
+    """Return who pays for all of it."""
+    if exchange.cost_centers:
+        return exchange.cost_centers[0][0]
+    agent, principal = exchange.agent, exchange.principal
+    if agent is not None and agent.cost_center:
+        return agent.cost_center
+    return None if principal is None else principal.cost_center
 
 
 def _shadow(rules: tuple[str, ...]) -> list[str]:
@@ -196,7 +208,6 @@ def _cut(text: str, characters: int) -> str:
 def _fitted(facts: Mapping[str, Any]) -> bytes:
     """Return the record of facts that are too long, or that JSON has no words for."""
     tame = {name: _tame(fact) for name, fact in facts.items()}
-    tame["usage"] = {name: _tame(fact) for name, fact in facts["usage"].items()}
     for name, characters in _FROM_OUTSIDE_CHARACTERS.items():
         if name in tame:
             tame[name] = _escaped(tame[name], characters)
@@ -210,17 +221,23 @@ def _fitted(facts: Mapping[str, Any]) -> bytes:
             tame[name] = _cut(tame[name], max(1, len(tame[name]) - too_many - len("…".encode())))
             line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     if len(line) > RECORD_BYTES:
-        tame |= {name: _digest(tame[name]) for name in _NAMES if tame.get(name) is not None}
-        tame |= {name: ["…"] for name in ("shadow", "attempts") if name in tame}
+        tame |= _short_names(tame)
         line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
-    for name in _DISPENSABLE:  # the cost has been reckoned with them
-        if len(line) > RECORD_BYTES and name in tame["usage"]:
-            del tame["usage"][name]
+    for owner, name in (*((tame["usage"], name) for name in _DISPENSABLE), *((tame, name) for name in _LAST_TO_GO)):
+        if len(line) > RECORD_BYTES and owner.pop(name, None) is not None:
             line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
-    if len(line) > RECORD_BYTES and "model" in tame["usage"]:
-        tame["usage"]["model"] = _cut(tame["usage"]["model"], _SHORT_MODEL_CHARACTERS)
-        line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     return line
+
+
+def _short_names(tame: Mapping[str, Any]) -> dict[str, Any]:
+    """Return names as their digests where they are long, and lists of them as a sign that there were some."""
+    short: dict[str, Any] = {name: _digest(tame[name]) for name in _NAMES if tame.get(name) is not None}
+    short |= {name: ["…"] for name in ("shadow", "attempts") if name in tame}
+    if "cost_centers" in tame:
+        short["cost_centers"] = {_digest(name): percent for name, percent in tame["cost_centers"].items()}
+    if "model" in tame["usage"]:
+        short["usage"] = {**tame["usage"], "model": _cut(tame["usage"]["model"], _SHORT_MODEL_CHARACTERS)}
+    return short
 
 
 def _tame(fact: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
@@ -228,6 +245,8 @@ def _tame(fact: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
         return fact.encode("utf-8", "replace").decode()
     if isinstance(fact, list):
         return [_tame(item) for item in fact]
+    if isinstance(fact, dict):
+        return {_tame(name): _tame(item) for name, item in fact.items()}
     if isinstance(fact, dict):
         return {name: _tame(item) for name, item in fact.items()}
     if isinstance(fact, int):

@@ -59,14 +59,22 @@ def seal(path: Path) -> Path:
     """
     target = path.with_name(path.name + SEALED_SUFFIX)
     under_way = target.with_name(target.name + _UNDER_WAY)
+    try:
+        _compress(path, under_way)
+    except OSError:  # of a disk that is full half of it must not be kept
+        under_way.unlink(missing_ok=True)
+        raise
+    was = path.stat()
+    os.utime(under_way, ns=(was.st_atime_ns, was.st_mtime_ns))
+    under_way.replace(target)
+    path.unlink()
+    return target
+
+
+def _compress(path: Path, under_way: Path) -> None:
     fd = os.open(under_way, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with path.open("rb") as plain, os.fdopen(fd, "wb") as raw:
         with gzip.GzipFile(path.name, "wb", _LEVEL, raw) as compressed:
             shutil.copyfileobj(plain, compressed, _BLOCK_BYTES)
         raw.flush()
         os.fsync(raw.fileno())
-    was = path.stat()
-    os.utime(under_way, ns=(was.st_atime_ns, was.st_mtime_ns))
-    under_way.replace(target)
-    path.unlink()
-    return target

@@ -6,15 +6,28 @@ For the writer and the reader. Knows nothing of records, of rotation or of when 
 import errno
 import os
 import time
+from contextlib import suppress
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 from typing import Final, Self
 
 import attrs
 
-__all__ = ["SEALED_SUFFIX", "Segment", "fdatasync", "modified", "name_of", "segments"]
+__all__ = [
+    "SEALED_SUFFIX",
+    "TORN_SUFFIX",
+    "Segment",
+    "fdatasync",
+    "is_being_written",
+    "modified",
+    "name_of",
+    "segments",
+]
 
 SEALED_SUFFIX: Final = ".gz"
 """Behind the name of a segment that was compressed."""
+TORN_SUFFIX: Final = ".torn"
+"""Behind the name of a segment: the file in which its torn end was set aside."""
 
 _SUFFIX: Final = ".jsonl"
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
@@ -47,9 +60,24 @@ def modified(path: Path) -> float:
         return 0.0
 
 
+def is_being_written(path: Path) -> bool:
+    """Tell whether some process has a segment open to write into it, or whether nobody can tell."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    try:
+        flock(fd, LOCK_SH | LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 @attrs.define(eq=False, kw_only=True)
 class Segment:
-    """A file that this process alone writes, open at its end.
+    """A file that this process alone writes, open at its end, and locked as long as it is.
 
     Args:
         path: ``YYYYMMDDTHHMMSSmmmZ-<pid>.jsonl``.
@@ -81,6 +109,8 @@ class Segment:
             except FileExistsError:
                 opened_milliseconds += 1
             else:
+                with suppress(OSError):  # on a file system without locks nobody else takes care of the segment
+                    flock(fd, LOCK_EX | LOCK_NB)
                 return cls(path=path, fd=fd, opened_milliseconds=opened_milliseconds)
 
     def is_of_a_day_before(self, milliseconds: int) -> bool:

@@ -17,6 +17,7 @@ from aiogate.journal.totals import Totals
 
 __all__ = ["DIMENSIONS", "Sums", "spent_since", "split_up", "sums"]
 
+_HOUR_SECONDS: Final = 3600
 _DAY_SECONDS: Final = 86400
 _TIMES: Final = {"hour": "%Y-%m-%dT%H:00Z", "day": "%Y-%m-%d", "month": "%Y-%m"}
 _PLAIN: Final = ("principal", "department", "agent", "cost_center", "key_id", "model", "source")
@@ -28,7 +29,8 @@ DIMENSIONS: Final = (*_PLAIN, *_TIMES)
 class Sums:
     """What some exchanges used: counts, tokens by class as in ``Usage``, and money.
 
-    ``unpriced`` of the ``calls`` have used something that nobody has a price for; it is not in ``cost_nanousd``.
+    ``unpriced`` of the ``calls`` were answered well and have no cost, for nobody has a price for what they used, or
+    nobody knows what that was; they are not in ``cost_nanousd``.
     """
 
     calls: int = 0
@@ -76,7 +78,7 @@ def sums(
     names = [name for name in NAMES if name in by or name in wanted or (name == "split" and "cost_center" in by)]
     if "cost_center" in wanted and "split" not in names:
         names.append("split")
-    step = next((seconds for part, seconds in (("hour", 3600), ("day", _DAY_SECONDS)) if part in by), 0)
+    step = next((seconds for part, seconds in (("hour", _HOUR_SECONDS), ("day", _DAY_SECONDS)) if part in by), 0)
     step = step or (_DAY_SECONDS if "month" in by else 0)
     found: dict[tuple[str, ...], Sums] = {}
     for begin, values, whole in _rows(totals, names, step, since, until):
@@ -101,18 +103,19 @@ def split_up(amount: int, shares: Mapping[str, float]) -> dict[str, int]:
 def _rows(
     totals: Totals, names: Sequence[str], step: int, since: float, until: float | None
 ) -> Iterable[tuple[int, tuple[str, ...], Sums]]:
-    """Yield when, who and how much; whole days come from the days' table unless hours are asked for."""
+    """Yield when, who and how much: out of whole days, or of whole hours where these are asked for, and of the rest."""
+    table, size = ("hours", _HOUR_SECONDS) if step == _HOUR_SECONDS else ("days", _DAY_SECONDS)
     begin = int(since) // QUARTER_SECONDS * QUARTER_SECONDS
     end = 2**62 if until is None else int(until) // QUARTER_SECONDS * QUARTER_SECONDS
-    first, last = -(-begin // _DAY_SECONDS) * _DAY_SECONDS, end // _DAY_SECONDS * _DAY_SECONDS
-    if step == 3600 or first >= last:  # noqa: PLR2004 - an hour
+    first, last = -(-begin // size) * size, end // size * size
+    if first >= last:
         first = last = end
     added = ", ".join(f"sum({count}) AS {count}" for count in COUNTS)
     when = f"bucket - bucket % {step}" if step else "0"
     part = f"SELECT {when} AS begin, who, {added} FROM {{}} WHERE bucket >= ? AND bucket < ? GROUP BY 1, 2"  # noqa: S608 - of constants
     columns = ", ".join(["begin", *(f'"{name}"' for name in names)])
     sql = (
-        f"SELECT {columns}, {added} FROM ({part.format('quarters')} UNION ALL {part.format('days')} "  # noqa: S608 - likewise
+        f"SELECT {columns}, {added} FROM ({part.format('quarters')} UNION ALL {part.format(table)} "  # noqa: S608 - likewise
         f"UNION ALL {part.format('quarters')}) AS parts JOIN who ON who.id = parts.who GROUP BY {columns}"
     )
     for begun, *rest in totals.db.execute(sql, (begin, first, first, last, last, end)):

@@ -34,6 +34,7 @@ COUNTS: Final = ("calls", "refused", "unpriced", "cost_nanousd", *TOKENS)
 """What is summed up, in this order."""
 
 _QUARTERS: Final = {f"{minute:02}": f"{minute // 15 * 15:02}" for minute in range(60)}
+_FAILED_STATUS: Final = 400
 _INT64_MAX: Final = 2**63 - 1
 _CALLS, _REFUSED, _UNPRICED, _COST = range(4)
 _PLACES: Final = {name: COUNTS.index(name) for name in TOKENS}
@@ -78,7 +79,7 @@ class Tally:
         sums[_CALLS] += 1
         if record["outcome"] == "refused":
             sums[_REFUSED] += 1
-        if record.get("unpriced"):
+        if cost is None and (record.get("unpriced") or _was_answered(record)):
             sums[_UNPRICED] += 1
         if cost:
             sums[_COST] += cost
@@ -97,6 +98,11 @@ class Tally:
         _seconds(key[0])
         sums = self._sums[key] = [0] * len(COUNTS)
         return sums
+
+
+def _was_answered(record: Record) -> bool:
+    """Tell whether an agent gave a good answer: without a cost that is unpriced, whether its usage is known or not."""
+    return record.get("agent") is not None and 0 < record.get("status", 0) < _FAILED_STATUS
 
 
 def _seconds(quarter: str) -> int:

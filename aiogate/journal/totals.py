@@ -1,11 +1,11 @@
-"""The journal's totals by quarter of an hour and by day, folded from its records into SQLite, each record exactly once.
+"""The journal's totals by quarters, hours and days, folded from its records into SQLite, each record exactly once.
 
 For the reports, for budgets and for whoever keeps the journal; never on the event loop. The segments are the source of
 truth: the totals can be deleted and are made anew, save for records whose segments were removed after their time.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
@@ -18,18 +18,20 @@ from aiogate.journal.reader import Record, Torn, parsed
 from aiogate.journal.sealed import length, open_segment
 from aiogate.journal.segment import name_of, segments
 from aiogate.journal.tally import COUNTS, NAMES, Key, Tally
-from aiogate.journal.totals_file import connect, failure, remove
+from aiogate.journal.totals_file import connect, failure, is_broken, remove
 
 __all__ = ["Totals"]
 
 _SLICE_BYTES: Final = 1024 * 1024
-_DAY_SECONDS: Final = 86400
+_LARGE_SLICE_BYTES: Final = 8 * 1024 * 1024
+_COARSE: Final = {"hours": 3600, "days": 86400}
 _MARKS: Final = ", ".join("?" * (2 + len(COUNTS)))
 _MORE: Final = ", ".join(f"{count} = {count} + excluded.{count}" for count in COUNTS)
 _ADD: Final = "INSERT INTO {} VALUES ({}) ON CONFLICT DO UPDATE SET {}"
 _MOVE: Final = (
     "INSERT INTO segments (name, position, chain) VALUES (?, ?, ?) "
-    "ON CONFLICT DO UPDATE SET position = excluded.position, chain = excluded.chain"
+    "ON CONFLICT DO UPDATE SET position = excluded.position, "
+    "chain = CASE excluded.chain WHEN '' THEN chain ELSE excluded.chain END"
 )
 
 
@@ -72,9 +74,11 @@ class Totals:
         try:
             with cls.of(directory) as totals:
                 totals.forget()
-        except JournalError:
+        except JournalError as error:
+            if not is_broken(error):
+                raise
             remove(directory)
-        with cls.of(directory) as totals:
+        with cls.of(directory, _LARGE_SLICE_BYTES) as totals:
             yield totals
 
     def fold(
@@ -94,6 +98,22 @@ class Totals:
         while (behind := self._behind()) and (count := self._fold_all(behind, torn, progress, pause)) is not None:
             folded += count
         return folded
+
+    def has_all_of(self, path: Path) -> bool:
+        """Tell whether a segment is folded to its end, or was once and is archived."""
+        position = self._position(name_of(path))
+        return position < 0 or position == length(path)
+
+    def retire(self, path: Path) -> None:
+        """Keep the sums of a segment apart, so that they stay when its file goes and all else is made anew."""
+        name = name_of(path)
+        with open_segment(path) as file:
+            tally = _tally_of(file)
+        with self._writing():
+            if self._position(name) < 0:
+                return
+            self._add("archive", tally)
+            self.db.execute("UPDATE segments SET retired = 1 WHERE name = ?", (name,))
 
     def _behind(self) -> list[tuple[Path, int]]:
         """Return the segments of which not all is folded, and how much of each is not."""
@@ -152,28 +172,22 @@ class Totals:
     def _fold_block(self, path: Path, begin: int, block: bytes, torn: Callable[[Torn], None]) -> int | None:
         tally, name, count, bad, chain = Tally(), name_of(path), 0, list[Torn](), ""
         for offset, line, record in _records(block):
-            try:
-                if record is not None:
-                    if not is_action(record):
-                        tally.add(record)
-                        count += 1
-                    chain = record.get("chain") or ""
-                    continue
-            except (ValueError, TypeError, KeyError, AttributeError):
-                pass
+            if record is not None and (is_action(record) or _added(tally, record)):
+                count, chain = count + (not is_action(record)), record.get("chain") or ""
+                continue
             bad.append(Torn(path=path, offset=begin + offset, size=len(line)))
         with self._writing():
             if self._position(name) != begin:
                 return None
-            self._add("quarters", tally)
-            self._add("days", tally)
+            for table in ("quarters", *_COARSE):
+                self._add(table, tally)
             self.db.execute(_MOVE, (name, begin + len(block), chain))
         for one in bad:
             torn(one)
         return count
 
     def _add(self, table: str, tally: Tally) -> None:
-        size = _DAY_SECONDS if table == "days" else 1
+        size = _COARSE.get(table, 1)
         rows = [(begin - begin % size, self._who_is(names), *sums) for begin, names, sums in tally.rows()]
         self.db.executemany(_ADD.format(table, _MARKS, _MORE), rows)
 
@@ -203,18 +217,17 @@ class Totals:
         with self._writing():
             for statement in (
                 "DELETE FROM quarters",
+                "DELETE FROM hours",
                 "DELETE FROM days",
                 "DELETE FROM segments WHERE NOT retired",
                 "INSERT INTO quarters SELECT * FROM archive",
             ):
                 self.db.execute(statement)
-            self._sum_days()
-
-    def _sum_days(self) -> None:
-        sums = ", ".join(f"sum({count})" for count in COUNTS)
-        self.db.execute(
-            f"INSERT INTO days SELECT bucket - bucket % {_DAY_SECONDS}, who, {sums} FROM quarters GROUP BY 1, 2"  # noqa: S608 - of constants
-        )
+            added = ", ".join(f"sum({count})" for count in COUNTS)
+            for table, size in _COARSE.items():
+                begin = f"bucket - bucket % {size}"
+                sums = f"SELECT {begin}, who, {added} FROM quarters GROUP BY 1, 2"  # noqa: S608 - of constants
+                self.db.execute(f"INSERT INTO {table} {sums}")
 
 
 def _records(block: bytes) -> Iterator[tuple[int, bytes, Record | None]]:
@@ -224,3 +237,21 @@ def _records(block: bytes) -> Iterator[tuple[int, bytes, Record | None]]:
         line = text + b"\n"
         yield offset, line, parsed(line)
         offset += len(line)
+
+
+def _added(tally: Tally, record: Record) -> bool:
+    """Add a record; tell whether it is one."""
+    try:
+        tally.add(record)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return False
+    return True
+
+
+def _tally_of(lines: Iterable[bytes]) -> Tally:
+    tally = Tally()
+    for line in lines:
+        record = parsed(line)
+        if record is not None and not is_action(record):
+            _added(tally, record)
+    return tally

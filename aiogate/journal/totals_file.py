@@ -11,11 +11,11 @@ from typing import Final
 from aiogate.errors import JournalError
 from aiogate.journal.tally import COUNTS, NAMES
 
-__all__ = ["TOTALS_FILE", "connect", "failure", "remove"]
+__all__ = ["TOTALS_FILE", "connect", "failure", "is_broken", "remove"]
 
 TOTALS_FILE: Final = "totals.sqlite"
 
-_VERSION: Final = 1
+_VERSION: Final = 3
 _WAIT_SECONDS: Final = 30.0
 _MODE: Final = 0o600
 _SUMS: Final = "(bucket INTEGER NOT NULL, who INTEGER NOT NULL, {}, PRIMARY KEY (bucket, who)) WITHOUT ROWID".format(
@@ -29,6 +29,7 @@ _SCHEMA: Final = (
         ", ".join(f"{name} TEXT NOT NULL" for name in NAMES), ", ".join(NAMES)
     ),
     f"CREATE TABLE quarters {_SUMS}",
+    f"CREATE TABLE hours {_SUMS}",
     f"CREATE TABLE days {_SUMS}",
     f"CREATE TABLE archive {_SUMS}",
 )
@@ -60,10 +61,19 @@ def remove(directory: Path) -> None:
 
 
 def failure(directory: Path, error: Exception) -> JournalError:
-    """Return what is wrong with the totals as one sentence."""
+    """Return what is wrong with the totals, or with the segments that they are folded from, as one sentence."""
     if isinstance(error, JournalError):
         return error
-    return JournalError(f"totals in {directory / TOTALS_FILE}: {error}; they can be made anew: aiogate usage --rebuild")
+    if isinstance(error, OSError):
+        return JournalError(f"journal in {directory}: {error.strerror or error}")
+    hint = "" if isinstance(error, sqlite3.OperationalError) else "; they can be made anew: aiogate usage --rebuild"
+    return JournalError(f"totals in {directory / TOTALS_FILE}: {error}{hint}")
+
+
+def is_broken(error: JournalError) -> bool:
+    """Tell totals that nobody can read any more from those that are only busy, or on a disk that is full."""
+    cause = error.__cause__
+    return isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.OperationalError)
 
 
 def _prepare(db: sqlite3.Connection) -> None:

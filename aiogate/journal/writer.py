@@ -5,6 +5,8 @@ machine; what survives the process is not a matter of policy, for each line is h
 returns.
 """
 
+import logging
+import math
 from typing import Final
 
 import attrs
@@ -18,7 +20,9 @@ from aiogate.settings.model import JournalSettings
 
 __all__ = ["Journal"]
 
+_LOG: Final = logging.getLogger("aiogate.journal")
 _DIRECTORY_MODE: Final = 0o700
+_COMPLAIN_SECONDS: Final = 10.0
 
 
 @attrs.define(eq=False)
@@ -36,6 +40,7 @@ class Journal:
         settings: the config's ``[journal]``.
         clock: names the segments and tells the days apart.
         healthy: the last thing that was tried has worked; the next line that gets through makes it true again.
+        failures: how often something could not be written; ``lost`` records of those for whom that was allowed.
     """
 
     _settings: JournalSettings
@@ -44,25 +49,43 @@ class Journal:
     _segment: Segment | None = attrs.field(default=None, init=False)
     _sync: DiskSync | None = attrs.field(default=None, init=False)
     _chain: Chain = attrs.field(factory=Chain, init=False)
+    _opened: bool = attrs.field(default=False, init=False)
+    _allows: bool = attrs.field(init=False)
+    failures: int = attrs.field(default=0, init=False)
+    lost: int = attrs.field(default=0, init=False)
+    _complained: float = attrs.field(default=-math.inf, init=False)
+
+    @_allows.default
+    def _is_told_to_allow(self) -> bool:
+        return self._settings.on_journal_error == "allow"
+
+    @property
+    def admits(self) -> bool:
+        """Whether new exchanges may begin: records can be written, or the config does without them."""
+        return self.healthy or self._allows
 
     def open(self) -> None:
         """Make the directory if need be and open the first segment; raises ``JournalError``."""
         if self._settings.fsync == "every second":
             self._sync = DiskSync(self._settings.dir, self._unsafe)
         try:
-            self._chain = Chain.continued(self._settings.dir)
-            self._segment = self._next_segment(self._milliseconds())
+            self._first_segment(self._milliseconds())
         except OSError as error:
-            raise self._failure(error) from error
+            failure = self._failure(error)
+            if not self._allows:
+                raise failure from error
+            _LOG.error("%s; exchanges are served without records", failure)
         if self._sync is not None:
             self._sync.start()
-        self.healthy = True
+        self._opened = True
+        self.healthy = self._segment is not None
 
     def append(self, line: bytes) -> None:
         """Hand one record to the kernel; when this returns it survives the process. Raises ``JournalError``.
 
         Synchronous, one ``write(2)``. After an error no part of the line is in the journal, save under
-        ``every record`` when the line was written and only the disk did not answer for it.
+        ``every record`` when the line was written and only the disk did not answer for it. Under
+        ``on_journal_error = "allow"`` nothing is raised: the record is counted as lost.
         """
         try:
             segment = self._segment
@@ -81,7 +104,11 @@ class Journal:
             elif self._settings.fsync == "every record":
                 fdatasync(segment.fd)
         except OSError as error:
-            raise self._failure(error) from error
+            failure = self._failure(error)
+            if not self._allows:
+                raise failure from error
+            self._lose(failure)
+            return
         self.healthy = True
 
     def close(self) -> None:
@@ -91,18 +118,26 @@ class Journal:
             self._sync = None
         if self._segment is not None:
             self._segment.close()
+            if not self._segment.size:
+                self._segment.path.unlink(missing_ok=True)
             self._segment = None
-        self.healthy = False
+        self.healthy = self._opened = False
 
     def _segment_for(self, line: bytes) -> Segment:
-        segment = self._segment
+        segment, now = self._segment, self._milliseconds()
         if segment is None:
-            msg = "the journal is not open"
-            raise JournalError(msg)
-        now = self._milliseconds()
+            if not self._opened:
+                msg = "the journal is not open"
+                raise JournalError(msg)
+            return self._first_segment(now)
         full = segment.size > 0 and segment.size + len(line) + LINK_BYTES > self._settings.segment_bytes
         if full or segment.torn or segment.is_of_a_day_before(now):
             segment = self._rotate(segment, now)
+        return segment
+
+    def _first_segment(self, now: int) -> Segment:
+        self._chain = Chain.continued(self._settings.dir)
+        segment = self._segment = self._next_segment(now)
         return segment
 
     def _rotate(self, old: Segment, now: int) -> Segment:
@@ -134,6 +169,15 @@ class Journal:
     def _unsafe(self) -> None:
         self.healthy = False
 
+    def _lose(self, failure: JournalError) -> None:
+        """Count a record that nobody will have, and say so at most once in a while."""
+        self.lost += 1
+        now = self._clock.monotonic()
+        if now - self._complained >= _COMPLAIN_SECONDS:
+            self._complained = now
+            _LOG.error("%s; %d exchanges have been served without a record", failure, self.lost)
+
     def _failure(self, error: OSError) -> JournalError:
         self.healthy = False
+        self.failures += 1
         return JournalError(f"journal in {self._settings.dir}: {error.strerror or error}")

@@ -15,6 +15,7 @@ from aiogate.server.budget_report import budget_metrics, budgets_of, plain_budge
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.reload import Reloads, Report
+from aiogate.server.vitals import vitals
 
 __all__ = ["admin_app"]
 
@@ -29,6 +30,11 @@ class Running(Protocol):
     generation: Generation
     reloads: Reloads
 
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        ...
+
     def ready(self) -> Mapping[str, bool]:
         """Return what has to be in order for new exchanges, by name."""
         ...
@@ -39,7 +45,7 @@ def admin_app(gateway: Running) -> web.Application:
 
     async def metrics(_request: web.Request) -> web.Response:
         budgets = budget_metrics(await budgets_of(gateway.generation))
-        more = (*budgets, *breaker_metrics(gateway.generation), *endpoint_metrics(gateway.house))
+        more = (*budgets, *breaker_metrics(gateway.generation), *endpoint_metrics(gateway.house), *vitals(gateway))
         body, content_type = gateway.house.metrics.exposition(more)
         return web.Response(body=body, headers={"Content-Type": content_type})
 

@@ -21,7 +21,7 @@ from aiogate.server.generation import Generation
 from aiogate.server.open import with_stand_ins
 from aiogate.state import State
 
-__all__ = ["Relief", "admit_any"]
+__all__ = ["Relief", "admit_any", "ended_by_name"]
 
 _log: Final = logging.getLogger(__name__)
 _UNAVAILABLE: Final = 503
@@ -35,13 +35,12 @@ async def admit_any(  # noqa: PLR0913, PLR0917 - as ``choose``
     Only an agent that is out of service (503) has its place taken: whoever may not call it, or not so often, may not
     call another one by its name either. ``ended`` is what the plugins have said.
     """
-    if ended is not None and (exchange.candidates or isinstance(ended, Reply)):
-        return ended
+    final = ended_by_name(exchange, named, ended)
+    if final is not None:
+        return final
     if exchange.principal is None:
         return refusal("unauthenticated", "no plugin has authenticated the caller")
-    why = next((why for agent, why in exchange.lost if agent is named), ended)
-    if why is not None and (why.status != _UNAVAILABLE or isinstance(why, Reply)):
-        return why
+    why = _lost(exchange, named)
     crowd.enter(exchange, generation.settings.server.max_exchanges_per_principal)
     for agent in tuple(exchange.candidates):
         admitted = await _admitted(exchange, agent, generation, state)
@@ -53,6 +52,19 @@ async def admit_any(  # noqa: PLR0913, PLR0917 - as ``choose``
                 return why
     exchange.agent, exchange.quotas = named, ()
     return why or refusal("agent_unavailable", f"agent {named.id!r} is not called now")
+
+
+def ended_by_name(exchange: Exchange, named: Agent, ended: Refusal | Reply | None) -> Refusal | Reply | None:
+    """Return what the plugins have ended an exchange with that names an agent; None: it, or another one, may serve."""
+    if ended is not None and (exchange.candidates or isinstance(ended, Reply)):
+        return ended
+    why = _lost(exchange, named) or ended
+    return why if why is not None and why.status != _UNAVAILABLE else None
+
+
+def _lost(exchange: Exchange, named: Agent) -> Refusal | None:
+    """Return why the agent that the path names was ruled out, if it was."""
+    return next((why for agent, why in exchange.lost if agent is named), None)
 
 
 async def _admitted(exchange: Exchange, agent: Agent, generation: Generation, state: State) -> Agent | Refusal:

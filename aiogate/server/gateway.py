@@ -3,6 +3,7 @@
 The one object that ``aiogate serve`` and ``aiogate.testing`` hold.
 """
 
+import asyncio
 import logging
 import socket
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from multidict import CIMultiDict
 
 from aiogate.errors import AiogateError
 from aiogate.exchange import Clock
+from aiogate.journal.keeper import Keeper
 from aiogate.journal.writer import Journal
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.answer import Answer
@@ -132,10 +134,13 @@ class Gateway:
         self._rooms.push_async_callback(house.state.close)
         house.journal.open()
         self._rooms.callback(house.journal.close)
+        keeper = Keeper(self.settings.journal, self.clock)
+        keeper.start()
+        self._rooms.push_async_callback(asyncio.to_thread, keeper.stop)
         self._rooms.callback(house.access_log.close)
         self._rooms.push_async_callback(house.upstream.ended)
         self._rooms.callback(house.upstream.close)
-        house.metrics.started(lambda: len(house.open_exchanges), house.state)
+        house.metrics.started(lambda: len(house.open_exchanges), house.state, house.journal)
         self.pace = Pace(house.upstream.watch, lambda: self.settings.server)
         self.reloads = Reloads(self, house, self.load, self.retired)
         await self.reloads.start()
@@ -234,10 +239,15 @@ class Gateway:
         headers = CIMultiDict({"Content-Type": "application/json"})
         await answer.send(answer.whole(200 if ok else 503, headers, "Cache-Control: no-store", body))
 
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return 0 if self._server is None else len(self._server.connections)
+
     def ready(self) -> Mapping[str, bool]:
         """Return what has to be in order for new exchanges, by name."""
         return {
             "accepting": not self.house.stopping,
-            "journal": self.house.journal.healthy,
+            "journal": self.house.journal.admits,
             "plugins": self.reloads.plugins_run,
         }

@@ -15,9 +15,11 @@ from prometheus_client.registry import Collector
 
 from aiogate import __version__
 from aiogate.exchange import Exchange
+from aiogate.journal.writer import Journal
 from aiogate.state import State
 
 __all__ = ["Metrics"]
+
 
 _DURATION_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _OVERHEAD_SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
@@ -68,13 +70,15 @@ class Metrics(Collector):
         self._state: State | None = None
         self._degraded = 0
         self._more: tuple[Metric, ...] = ()
+        self._journal: Journal | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
-    def started(self, open_exchanges: Callable[[], int], state: State) -> None:
-        """Tell where to ask for the number of exchanges under way, and how the counters are."""
+    def started(self, open_exchanges: Callable[[], int], state: State, journal: Journal) -> None:
+        """Tell where to ask for the number of exchanges under way, and how the counters and the journal are."""
         self._open_exchanges = open_exchanges
         self._state = state
+        self._journal = journal
 
     def loaded(self, generation: int, at: float, *, successful: bool) -> None:
         """Tell which config is in force, and whether the last attempt to load one has worked; ``at`` is wall time."""
@@ -126,6 +130,8 @@ class Metrics(Collector):
         when = "Unix time since when a config is in force."
         yield GaugeMetricFamily("aiogate_config_last_reload_success_timestamp_seconds", when, self._reloaded_at)
         yield GaugeMetricFamily("aiogate_open_exchanges", "Exchanges under way.", self._open_exchanges())
+        if self._journal is not None:
+            yield from _of_the_journal(self._journal)
         away = "Whether the counters that all gateways share cannot be reached."
         is_away = self._state is not None and self._state.degraded is not None
         yield GaugeMetricFamily("aiogate_state_degraded", away, int(is_away))
@@ -170,3 +176,10 @@ class Metrics(Collector):
             histogram = of(numbers)
             family.add_metric([agent], histogram.buckets(), histogram.total)
         return family
+
+
+def _of_the_journal(journal: Journal) -> Iterator[Metric]:
+    yield GaugeMetricFamily("aiogate_journal_healthy", "Whether records can be written.", int(journal.healthy))
+    yield CounterMetricFamily("aiogate_journal_errors", "Times that something could not be written.", journal.failures)
+    lost = "Exchanges that were served without a record."
+    yield CounterMetricFamily("aiogate_journal_records_lost", lost, journal.lost)

@@ -214,8 +214,8 @@ class _Quick(_Public):
                 if not await self._serve(handle, inbound):
                     break
         except asyncio.CancelledError:
+            # not raised: the task would keep it, and by its traceback all that the client has left behind, in a circle
             self.force_close()
-            raise
         if not self._force_close:
             self._task_handler = None
             if self.transport is not None:

@@ -17,7 +17,7 @@ KEPT: Final[dict[str, tuple[str, ...]]] = {
     "server": ("listen", "access_log", "keepalive_seconds"),
     "admin": ("listen",),
     "state": ("url", "prefix", "timeout_seconds", "on_error"),
-    "journal": ("dir", "fsync", "segment_bytes"),
+    "journal": ("dir", "fsync", "segment_bytes", "compress", "retention_days", "on_journal_error"),
 }
 """Section, and those of its keys that are read once."""
 

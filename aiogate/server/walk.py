@@ -107,7 +107,7 @@ class Walk:
 
     async def _serve(self) -> None:
         exchange = self.exchange
-        if not self.house.journal.healthy:
+        if not self.house.journal.admits:
             await self._refuse(refusal("journal_unavailable", "records cannot be written; nothing was sent"))
             return
         if self.refused is not None:
@@ -138,11 +138,13 @@ class Walk:
             await self._refuse(refused.refusal)
             return
         except UpstreamError as error:
+            error.__traceback__ = None  # the response keeps the error, whose frames keep the response: a circle
             await self._refuse(*self._why(error))
             return
         try:
             await self._relay(agent, response, head)
         except UpstreamError as error:
+            error.__traceback__ = None  # likewise
             if not self.answer.writable:
                 raise ConnectionResetError from error
             if self._trip is not None:

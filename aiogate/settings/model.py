@@ -140,11 +140,18 @@ class JournalSettings:
         dir: where the segments are; relative to the folder of the config, as its default is.
         fsync: when what was written is forced to the disk.
         segment_bytes: how long a segment becomes before the next one is begun.
+        compress: put ``.gz`` in the place of a segment once it has ended; everything here reads both.
+        retention_days: for how many days after its last record a segment is kept; None: for ever. Its sums stay.
+        on_journal_error: when records cannot be written, ``refuse`` answers 503 and sends nothing to an agent;
+            ``allow`` serves on, and counts and logs what has no record.
     """
 
     dir: Path = Path("var/journal")
     fsync: Literal["every second", "every record", "never"] = "every second"
     segment_bytes: Size = attrs.field(default=Size(256 * 1024 * 1024), validator=is_positive)
+    compress: bool = True
+    retention_days: int | None = attrs.field(default=None, validator=at_least(1))
+    on_journal_error: Literal["refuse", "allow"] = "refuse"
 
 
 @attrs.frozen(kw_only=True)

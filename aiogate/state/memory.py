@@ -157,6 +157,11 @@ class MemoryState:
         self._looks_due = 0
         self._closed = False
 
+    @property
+    def open_grants(self) -> int:
+        """How many grants are not settled."""
+        return len(self._open)
+
     async def acquire(self, claims: Sequence[Claim]) -> Grant | Shortage:
         """Take all claims, or none of them and say when they fit; raises ``StateError`` once closed."""
         if self._closed:

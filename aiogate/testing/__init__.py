@@ -20,6 +20,7 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from aiogate.exchange import Clock
+from aiogate.journal.reader import records
 from aiogate.pipeline.discover import InstalledPlugins
 from aiogate.pipeline.load import load
 from aiogate.server.gateway import Gateway
@@ -106,8 +107,7 @@ class RunningGateway:
 
     def records(self) -> list[dict[str, Any]]:
         """Return what the journal holds, oldest first."""
-        segments = sorted((self.directory / "journal").glob("*.jsonl"))
-        return [orjson.loads(line) for segment in segments for line in segment.read_bytes().splitlines()]
+        return list(records(self.directory / "journal"))
 
 
 @asynccontextmanager

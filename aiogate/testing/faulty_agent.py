@@ -59,8 +59,11 @@ class Talk:
         return whole
 
     async def say(self, *pieces: bytes) -> None:
-        """Send bytes as they are."""
-        self.writer.write(b"".join(pieces))
+        """Send bytes as they are; raises ``ConnectionResetError`` when the other side has gone, on every event loop."""
+        try:
+            self.writer.write(b"".join(pieces))
+        except RuntimeError as error:  # uvloop's
+            raise ConnectionResetError from error
         await self.writer.drain()
 
     async def crawl(self, data: bytes) -> None:

@@ -36,6 +36,7 @@ _CONF = """\
 listen = "127.0.0.1:{port}"
 access_log = "json"
 max_body = "4GiB"
+max_exchanges_per_principal = 100_000
 
 [admin]
 listen = "127.0.0.1:{admin_port}"

@@ -53,7 +53,7 @@ def test_an_untouched_journal_is_verified_with_its_last_hash(tmp_path: Path) -> 
     append(tmp_path, range(5))
     result = verify(str(tmp_path))
     assert result.exit_code == 0
-    assert result.output.startswith("5 records in 1 segments: the journal is as it was written\nlast hash ")
+    assert result.output.startswith("5 records in 1 segment: the journal is as it was written\nlast hash ")
     head = result.output.split()[-1]
     assert verify(str(tmp_path), "--anchor", head).exit_code == 0
     assert verify(str(tmp_path), "--anchor", "0" * 64).exit_code == 3

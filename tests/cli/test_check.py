@@ -179,6 +179,16 @@ def test_a_probe_connects_to_every_agent_and_says_what_fails(file: Path) -> None
         assert problem.endswith(" (line 5)")
 
 
+def test_a_probe_connects_to_every_endpoint(file: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as up, socket.create_server(("127.0.0.1", 0)) as down:
+        ports = up.getsockname()[1], down.getsockname()[1]
+        down.close()
+        urls = ", ".join(f'"http://127.0.0.1:{port}"' for port in ports)
+        file.write_text(f"server.anonymous = true\n[agents.a]\nurls = [{urls}]\n")
+        [_, problem] = check(file, "--probe").stderr.splitlines()
+        assert problem.startswith("  agents.a.urls[1]: agent 'a' cannot be reached: ")
+
+
 def test_a_probe_asks_redis_too(file: Path) -> None:
     with redis_server() as server:
         file.write_text(f'{IN_ORDER}[state]\nurl = "{server.url}"\n')

@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
+import tomli_w
 from click.testing import CliRunner, Result
 
 from aiogate.cli import _aiogate
@@ -242,3 +243,28 @@ def test_budgets_are_claimed_by_an_estimate_and_not_asked(tmp_path: Path) -> Non
         "claims 0.05 of 5 usd until 2026-02-01T00:00:00+00:00 (budget:team:nanousd), "
         "claims 4096 of 9000 tokens until 2026-02-01T00:00:00+00:00 (budget:team:tokens); counters are not asked"
     )
+
+
+@pytest.mark.parametrize(
+    "roles, end",
+    [
+        (["a"], "sent to first: GET http://127.0.0.1:1/x"),
+        (["b"], "refused: 403 role_required: agent 'first' needs the role a"),
+        ([], "refused: 403 role_required: agent 'first' needs the role a"),
+    ],
+)
+def test_an_agent_that_stands_in_for_another_is_explained_as_the_gateway_calls_it(
+    roles: list[str], end: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "gateway.toml"
+    key = {"id": "k", "sha256": "0" * 64, "principal": "alice", "roles": roles}
+    config = {
+        "pipeline": {"plugins": ["api_keys", "roles", "routing"]},
+        "agents": {
+            "first": {"urls": ["http://127.0.0.1:1"], "required_role": "a", "fallback": ["second"], "priority": 2},
+            "second": {"url": "http://127.0.0.1:2", "required_role": "b", "priority": 1},
+        },
+        "plugins": {"api_keys": {"keys": [key]}},
+    }
+    file.write_text(tomli_w.dumps(config))
+    assert explain(file, "--as", "alice", "--agent", "first", "GET", "/x").output.splitlines()[-1] == f"  => {end}"

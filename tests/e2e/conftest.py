@@ -30,6 +30,8 @@ class Served:
     journal: Path
     process: asyncio.subprocess.Process
     key: str = KEY
+    operators: str = ""
+    """Where they call."""
 
     def records(self) -> list[dict[str, Any]]:
         """Return what the journal holds now, oldest first."""
@@ -85,15 +87,23 @@ async def clients_url(stderr: asyncio.StreamReader) -> str:
 
 @pytest.fixture
 async def gateway(agent_url: str, tmp_path: Path) -> AsyncIterator[Served]:
-    path = tmp_path / "gateway.toml"
-    path.write_text(tomli_w.dumps(config(agent_url)))
+    async with serving(config(agent_url), tmp_path) as served:
+        yield served
+
+
+@asynccontextmanager
+async def serving(wanted: dict[str, Any], folder: Path) -> AsyncIterator[Served]:
+    """Run ``aiogate serve`` with a config whose journal is in ``journal``."""
+    path = folder / "gateway.toml"
+    path.write_text(tomli_w.dumps(wanted))
     command = [sys.executable, "-c", "from aiogate.cli import main; main()", "serve", str(path)]
     pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(*command, stdout=nowhere, stderr=pipe)
     assert process.stderr is not None
     try:
         async with asyncio.timeout(SECONDS):
-            served = Served(await clients_url(process.stderr), tmp_path / "journal", process)
+            served = Served(await clients_url(process.stderr), folder / "journal", process)
+            served.operators = (await process.stderr.readline()).decode().split()[1].removesuffix("/metrics")
             await is_ready(served.url)
         yield served
         async with asyncio.timeout(SECONDS):

@@ -15,10 +15,10 @@ from typing import Any
 
 import aiohttp
 import attrs
-import orjson
 import pytest
 import tomli_w
 
+from aiogate.journal.reader import records as journaled
 from aiogate.testing import fake_agent
 from tests.builtin.spending import Teller
 from tests.e2e.conftest import KEY, SECONDS
@@ -88,12 +88,7 @@ class Load:
 
 def records(directory: Path) -> list[dict[str, Any]]:
     """Return the whole records; the last line may be torn."""
-    found = []
-    for segment in sorted((directory / "journal").glob("*.jsonl")):
-        for line in segment.read_bytes().splitlines():
-            with suppress(orjson.JSONDecodeError):
-                found.append(orjson.loads(line))
-    return found
+    return list(journaled(directory / "journal"))
 
 
 def expected(found: list[dict[str, Any]]) -> dict[tuple[str, str], int]:
@@ -120,20 +115,25 @@ async def path(tmp_path: Path) -> AsyncIterator[Path]:
         yield path
 
 
+async def serve_and_kill(path: Path, ended: set[str], answers: int) -> None:
+    """Serve until clients have seen so many answers end, and kill the gateway amid more of them."""
+    with suppress(ProcessLookupError):  # of ``serving``, which cannot end it any more
+        async with serving(path) as served:
+            load = Load(served.url, ended, len(ended) + answers)
+            running = asyncio.create_task(load.run())
+            async with asyncio.timeout(SECONDS):
+                await load.reached.wait()
+                served.process.kill()
+                await running
+                await served.process.wait()
+
+
 async def test_a_budget_after_a_kill_and_a_restart_equals_the_journal(path: Path) -> None:
     ended, seed = set[str](), random.randrange(2**32)
     chance = random.Random(seed)
     for _ in range(KILLS):
-        with suppress(ProcessLookupError):  # of ``serving``, which cannot end it any more
-            async with serving(path) as served:
-                load = Load(served.url, ended, len(ended) + chance.randrange(20, 200))
-                running = asyncio.create_task(load.run())
-                async with asyncio.timeout(SECONDS):
-                    await load.reached.wait()
-                    served.process.kill()
-                    await running
-                    await served.process.wait()
-        found = records(path.parent)
+        await serve_and_kill(path, ended, chance.randrange(20, 200))
+        found = await asyncio.to_thread(records, path.parent)
         times = Counter(record["request_id"] for record in found)
         assert all(times[request_id] == 1 for request_id in ended), f"seed {seed}"
         async with serving(path) as served:

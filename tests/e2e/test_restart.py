@@ -37,7 +37,7 @@ async def supervised(path: Path, listening: socket.socket, notify: str) -> Async
         pass_fds=[descriptor],
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "NOTIFY_SOCKET": notify},
+        env={**os.environ, "NOTIFY_SOCKET": notify, "WATCHDOG_USEC": "30000000"},
     )
     assert process.stderr is not None
     try:
@@ -90,14 +90,15 @@ async def test_a_restart_refuses_no_connection(tmp_path: Path) -> None:
             calling = [asyncio.create_task(callers.call()) for _ in range(CALLERS)]
             for _ in range(RESTARTS + 1):
                 async with supervised(path, listening, str(tmp_path / "notify")):
-                    assert (await told(line)).startswith("READY=1")
+                    await told(line, "READY=1")
+                    await told(line, "WATCHDOG=1")
                     enough = len(callers.served) + 100
                     while len(callers.served) < enough and not any(task.done() for task in calling):
                         await asyncio.sleep(0)
                     if len(callers.served) >= 100 * (RESTARTS + 1):
                         callers.stop = True
                         await asyncio.gather(*calling)
-                assert (await told(line)).startswith("STOPPING=1")
+                await told(line, "STOPPING=1")
         await asyncio.gather(*calling)
     segments = (tmp_path / "journal").glob("*.jsonl")
     records = [orjson.loads(one) for segment in segments for one in segment.read_bytes().splitlines()]
@@ -106,6 +107,7 @@ async def test_a_restart_refuses_no_connection(tmp_path: Path) -> None:
     sys.stderr.write(f"{RESTARTS} restarts, {callers.calls} connections, none refused\n")
 
 
-async def told(line: socket.socket) -> str:
-    """Return what the gateway tells its supervisor next."""
-    return (await asyncio.get_running_loop().sock_recv(line, 4096)).decode()
+async def told(line: socket.socket, what: str) -> None:
+    """Return when the gateway has told its supervisor so; it feeds the watchdog whenever it is time."""
+    while not (said := await asyncio.get_running_loop().sock_recv(line, 4096)).startswith(what.encode()):
+        assert said == b"WATCHDOG=1"

@@ -155,7 +155,8 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_record_stays_small_whatever_a_client_and_an_agent_send(text: str) -> None:
+@pytest.mark.parametrize("shares", [False, True])
+def test_a_record_stays_small_whatever_a_client_and_an_agent_send(shares: bool, text: str) -> None:
     line = encode(
         ended(
             method=text,
@@ -181,6 +182,7 @@ def test_a_record_stays_small_whatever_a_client_and_an_agent_send(text: str) -> 
             cost_nanousd=HUGE,
             bytes_in=2**63 - 1,
             bytes_out=2**63 - 1,
+            cost_centers=tuple((f"{n}{text[:63]}", 33.33) for n in range(4)) if shares else (),
             first_byte=123456.123456,
             ended=123456.123456,
             generation=123456,
@@ -189,6 +191,19 @@ def test_a_record_stays_small_whatever_a_client_and_an_agent_send(text: str) -> 
     assert len(line) <= RECORD_BYTES
     assert line.count(b"\n") == 1
     assert orjson.loads(line)["cost_nanousd"] == 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    "shares, expected",
+    [
+        ((), {"cost_center": "customer_success"}),
+        ((("data", 100),), {"cost_center": "data"}),
+        ((("data", 60), ("web", 39.5), ("x", 0.5)), {"cost_centers": {"data": 60, "web": 39.5, "x": 0.5}}),
+    ],
+)
+def test_who_pays_by_a_rule_goes_before_the_agents_cost_center(shares: Any, expected: dict[str, Any]) -> None:
+    made = record(agent=an_agent(cost_center="customer_success"), cost_centers=shares)
+    assert {name: made[name] for name in made if name.startswith("cost_center")} == expected
 
 
 def test_the_path_gives_way_before_names_do() -> None:

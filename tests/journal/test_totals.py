@@ -63,6 +63,26 @@ def test_records_are_summed_up_by_what_one_asks_for(tmp_path: Path) -> None:
     assert folded(tmp_path, (), only={"cost_center": "research"})[()].calls == 1
 
 
+@pytest.mark.parametrize(
+    "facts, unpriced",
+    [
+        ({"status": 200}, 1),
+        ({"status": 200, "outcome": "client_gone"}, 1),
+        ({"status": 200, "cost_nanousd": 0}, 0),
+        ({"status": 200, "agent": None}, 0),
+        ({"status": 404}, 0),
+        ({"status": 502, "outcome": "upstream_failed"}, 0),
+        ({"status": 429, "outcome": "refused", "code": "rate_limited"}, 0),
+    ],
+)
+def test_a_good_answer_without_a_cost_is_unpriced_also_when_nobody_knows_what_it_used(
+    facts: dict[str, Any], unpriced: int, tmp_path: Path
+) -> None:
+    record = an_ended(**{"usage": {"source": "unknown"}, "cost_nanousd": None, "code": None, **facts})
+    write(tmp_path / "1.jsonl", lines(record))
+    assert folded(tmp_path)[()].unpriced == unpriced
+
+
 def test_what_was_folded_is_not_folded_again(tmp_path: Path) -> None:
     segment = write(tmp_path / "1.jsonl", lines(an_ended(), an_ended())[:-3])
     assert folded(tmp_path)[()].calls == 1
@@ -152,6 +172,18 @@ def test_totals_that_are_broken_say_so_and_can_be_made_anew(tmp_path: Path) -> N
         folded(tmp_path)
     with Totals.made_anew(tmp_path) as totals:
         assert totals.fold() == 1
+
+
+def test_totals_that_are_busy_are_not_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "1.jsonl", lines(an_ended()))
+    monkeypatch.setattr("aiogate.journal.totals_file._WAIT_SECONDS", 0.01)
+    with Totals.of(tmp_path) as busy:
+        busy.fold()
+        busy.db.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalError, match="locked"), Totals.made_anew(tmp_path):
+            pass
+        busy.db.execute("ROLLBACK")
+    assert folded(tmp_path)[()].calls == 1
 
 
 def test_a_time_goes_to_its_quarters_of_an_hour_and_over_whole_days(tmp_path: Path) -> None:

@@ -288,3 +288,48 @@ async def test_probes_go_on_over_a_reload_and_end_with_the_gateway(tmp_path: Pat
             assert not gateway.gateway.house.upstream._checks._running
     while asyncio.all_tasks() != tasks:
         await asyncio.sleep(0)
+
+
+async def test_a_websocket_goes_to_an_endpoint_that_is_there(tmp_path: Path) -> None:
+    async def echo(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            await socket.send_str(message.data)
+        return socket
+
+    async with agents(echo) as (agent,), before(tmp_path, [nowhere(), agent.url]) as (gateway, session):
+        async with session.ws_connect("/agents/support/x") as socket:
+            await socket.send_str("hello")
+            assert await socket.receive_str() == "hello"
+            assert [place["pending"] for place in await endpoints(gateway)] == [0, 1]
+        while gateway.gateway.house.open_exchanges:
+            await asyncio.sleep(0)
+        assert [place["pending"] for place in await endpoints(gateway)] == [0, 0]
+        assert [one["ended"] for one in gateway.records()[0]["attempts"]] == ["agent_unreachable", 101]
+
+
+async def test_a_client_that_hangs_up_between_two_attempts_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with agents(answering(503, **{"Retry-After": "30"})) as (agent,):
+        async with before(tmp_path, [agent.url], retry={}) as (gateway, session):
+            calling = asyncio.create_task(session.get("/agents/support/x"))
+            await until(gateway, ["aside"])  # the first attempt has failed
+            calling.cancel()
+            while not gateway.records():
+                await asyncio.sleep(0)
+            [record] = gateway.records()
+            assert (record["outcome"], [one["ended"] for one in record["attempts"]]) == ("client_gone", [503])
+            assert [place["pending"] for place in await endpoints(gateway)] == [0]
+        assert len(agent.seen) == 1
+
+
+async def test_a_body_that_turns_out_too_long_is_refused_and_not_sent_again(tmp_path: Path) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b"q" * 1000
+
+    async with agents(answering(503)) as (agent,):
+        async with before(tmp_path, [agent.url], retry={"unsafe": True}, max_body=1500) as (gateway, session):
+            async with session.post("/agents/support/x", data=pieces()) as answer:
+                assert (answer.status, (await answer.json())["code"]) == (413, "body_too_large")
+            assert [place["failures"] for place in await endpoints(gateway)] == [0]

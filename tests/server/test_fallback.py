@@ -150,3 +150,24 @@ async def test_a_probe_that_fails_opens_the_circuit_though_another_agent_serves(
         assert (await session.get("/agents/first/x")).headers["X-Agent-Id"] == "second"
         [status] = breaker.statuses()
         assert (status.phase, status.openings) == ("open", 2)
+
+
+async def test_no_plugin_that_routes_prefers_who_only_stands_in(tmp_path: Path) -> None:
+    async with agents(answering(200), answering(200)) as (one, other):
+        tables = {
+            "first": {"url": one.url, "fallback": ["second"], "priority": 9},
+            "second": {"url": other.url, "priority": 0},
+        }
+        config = {"server": {"anonymous": True}, "pipeline": {"plugins": ["routing"]}, "agents": tables}
+        async with running_gateway(config, tmp_path) as gateway, aiohttp.ClientSession(gateway.url) as session:
+            for _ in range(3):
+                assert (await session.get("/agents/first/x")).headers["X-Agent-Id"] == "first"
+
+
+async def test_a_body_that_the_second_does_not_take_is_not_sent_to_it(tmp_path: Path) -> None:
+    async with agents(answering(200)) as (well,):
+        tables = two(nowhere(), well)
+        tables["second"]["max_body"] = 10
+        async with before(tmp_path, **tables) as (_, session):
+            assert (await session.post("/agents/first/x", data=b"q" * 11)).status == 502
+            assert (await session.post("/agents/first/x", data=b"q" * 10)).status == 200

@@ -17,7 +17,13 @@ from tests.settings.conftest import HTTPS, IN_ORDER, Load
 def test_what_is_shown_reads_like_the_config_with_its_defaults(load: Load) -> None:
     shown = in_force(load(IN_ORDER + 'rate_limit = "100/minute"\nmax_body = "1KiB"\n'))
     assert shown["server"]["listen"] == "127.0.0.1:8080"
-    assert shown["journal"] == {"dir": "var/journal", "fsync": "every second", "segment_bytes": 256 * 1024 * 1024}
+    assert shown["journal"] == {
+        "dir": "var/journal",
+        "fsync": "every second",
+        "segment_bytes": 256 * 1024 * 1024,
+        "compress": True,
+        "on_journal_error": "refuse",
+    }
     assert shown["agents"]["support"]["rate_limit"] == "100/minute"
     assert shown["agents"]["support"]["max_body"] == 1024
     assert "cost_center" not in shown["agents"]["support"]

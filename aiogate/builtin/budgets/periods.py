@@ -17,7 +17,7 @@ _MORE_THAN_A_MONTH: Final = timedelta(days=32)
 
 def period_at(kind: str, zone: tzinfo, wall: float) -> Period:
     """Return the period of a moment in wall seconds; a day begins at midnight there, be it 23 or 25 hours long."""
-    local = datetime.fromtimestamp(wall, zone)
+    local = datetime.fromtimestamp(wall // 1, zone)  # to the microsecond it could be rounded into the next one
     if kind == "hour":
         return _hour(local, wall)
     day = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)

@@ -5,14 +5,13 @@ Knows nothing of exchanges, counters and calendars.
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import Final, Literal
 
 import attrs
 
 from aiogate import LARGEST_AMOUNT, Agent, Measure, OnStateError
 from aiogate.builtin.estimates import MOST_BYTES
-from aiogate.builtin.subjects import Values, as_tuple, is_name
+from aiogate.builtin.subjects import Match, Values, as_tuple, is_name, unknown_agents
 from aiogate.builtin.zones import zone_of
 
 __all__ = ["SUBJECTS", "BudgetMatch", "BudgetSettings", "BudgetsConfig"]
@@ -27,24 +26,14 @@ Subject = Literal["principal", "department", "role", "agent", "cost_center", "ke
 
 
 @attrs.frozen(kw_only=True)
-class BudgetMatch:
+class BudgetMatch(Match):
     """Which exchanges a budget is for: all that is given must fit, and any one value of each fits.
 
     Args:
-        principal: ids of principals.
-        department: their departments.
-        role: roles; a principal has one of them.
-        agent: ids of agents.
         cost_center: of the agent, else of the principal.
-        key: ids of API keys.
     """
 
-    principal: Values = attrs.field(default=(), converter=as_tuple)
-    department: Values = attrs.field(default=(), converter=as_tuple)
-    role: Values = attrs.field(default=(), converter=as_tuple)
-    agent: Values = attrs.field(default=(), converter=as_tuple)
     cost_center: Values = attrs.field(default=(), converter=as_tuple)
-    key: Values = attrs.field(default=(), converter=as_tuple)
 
 
 def _is_money(_owner: object, _attribute: object, usd: Decimal | None) -> None:
@@ -158,11 +147,8 @@ class BudgetsConfig:
     def check_agents(self, agents: Mapping[str, Agent]) -> Iterator[tuple[str, str]]:
         """Yield the agents that a budget is for and that there are not."""
         for index, budget in enumerate(self.budget):
-            for name in budget.match.agent:
-                if name not in agents:
-                    close = get_close_matches(name, agents, n=1)
-                    hint = f"; did you mean {close[0]!r}?" if close else ""
-                    yield f"budget[{index}].match.agent", f"there is no agent {name!r}{hint}"
+            for problem in unknown_agents(budget.match.agent, agents):
+                yield f"budget[{index}].match.agent", problem
 
     def check_enforced(self, enforced: frozenset[str]) -> Iterator[tuple[str, str]]:
         """Yield the budgets of which nobody can ever tell what is spent."""

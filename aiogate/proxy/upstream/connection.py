@@ -262,6 +262,7 @@ class Connection(Reading):  # its callbacks are described by asyncio and httptoo
             self._upload.cancel()
         self._watch.discard(self)
         self._home.lost(self)
+        del self._parser  # it holds this connection, and who goes in a circle stays until the collector comes, seldom
 
     def pause_writing(self) -> None:
         self._writable = self._loop.create_future()

@@ -66,6 +66,11 @@ class RedisState:
         return away if away is None else away or "Redis is being tried again"
 
     @property
+    def open_grants(self) -> int:
+        """How many grants of this process are not settled."""
+        return len(self._open)
+
+    @property
     def gateways(self) -> int:
         """How many gateways were alive when Redis was last asked, a second ago at most."""
         return self._sight.living

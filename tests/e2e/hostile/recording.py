@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 
 import attrs
 
+from tests.raw_server import raw_server
+
 LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[ \t]*[\t -~\x80-\xff]*")
 FIRST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~\x80-\xff]+) HTTP/1\.1")
 SIZE = re.compile(rb"[0-9a-f]{1,8}\r\n")
@@ -83,21 +85,5 @@ class Recording:
 @asynccontextmanager
 async def recording_agent() -> AsyncIterator[Recording]:
     recording = Recording()
-    under_way: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        under_way.add(task)
-        try:
-            await recording.serve(reader, writer)
-        finally:
-            under_way.discard(task)
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**20)
-    recording.url = "http://{}:{}".format(*server.sockets[0].getsockname())
-    try:
+    async with raw_server(recording.serve, limit=2**20) as recording.url:
         yield recording
-    finally:
-        server.close()
-        await asyncio.gather(*under_way)

@@ -1,0 +1,143 @@
+"""Keeps the journal while the gateway runs, in a thread of its own: totals, torn ends, compression, retention.
+
+For the gateway. Never in the way of the writer: of the segments that somebody writes only the totals read, a little at
+a time. Several gateways may keep one journal.
+"""
+
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from aiogate.errors import JournalError
+from aiogate.exchange import Clock
+from aiogate.journal.reader import Torn
+from aiogate.journal.sealed import length, seal
+from aiogate.journal.segment import SEALED_SUFFIX, TORN_SUFFIX, is_being_written, modified, segments
+from aiogate.journal.totals import Totals
+from aiogate.settings.model import JournalSettings
+
+__all__ = ["Keeper", "set_aside"]
+
+_LOG: Final = logging.getLogger("aiogate.journal")
+_DAY_SECONDS: Final = 86400
+_SLICE_BYTES: Final = 32 * 1024
+_BREATH_SECONDS: Final = 0.002
+"""Between two slices of the totals, which take the loop half a millisecond of the interpreter each."""
+_LAST_LINE_BYTES: Final = 64 * 1024
+_EMPTY_SECONDS: Final = 60.0
+
+
+class _StoppedError(Exception):
+    """The gateway does not wait for the totals."""
+
+
+@attrs.define(eq=False)
+class Keeper:
+    """A thread that goes through the journal every ``seconds``.
+
+    Args:
+        settings: the config's ``[journal]``.
+        clock: says which segments are too old.
+    """
+
+    _settings: JournalSettings
+    _clock: Clock
+    _seconds: float = 5.0
+    _stopping: threading.Event = attrs.field(factory=threading.Event, init=False)
+    _thread: threading.Thread | None = attrs.field(default=None, init=False)
+    _trouble: str = attrs.field(default="", init=False)
+
+    def start(self) -> None:
+        """Start the thread; its first round comes when the gateway has settled in."""
+        self._thread = threading.Thread(target=self._run, name="aiogate-journal-keeper", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, in the middle of a round if need be: what it does is done wholly or not at all."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def round(self) -> None:
+        """Do what there is to do, once; raises ``JournalError``."""
+        directory = self._settings.dir
+        ended = [path for path in segments(directory) if not _is_written(path)]
+        for path in ended:
+            self._tidy(path)
+        with Totals.of(directory, _SLICE_BYTES) as totals:
+            totals.fold(self._torn, pause=self._breathe)
+            for path in ended:
+                if totals.has_all_of(path):
+                    self._put_away(totals, path)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._seconds):
+            try:
+                self.round()
+                self._trouble = ""
+            except _StoppedError:
+                return
+            except (JournalError, OSError) as error:
+                self._complain(str(error))
+
+    def _complain(self, trouble: str) -> None:
+        """Log what is wrong, once as long as it stays the same."""
+        if trouble != self._trouble:
+            _LOG.error("the journal cannot be kept: %s", trouble)
+            self._trouble = trouble
+
+    def _breathe(self) -> None:
+        if self._stopping.wait(_BREATH_SECONDS):
+            raise _StoppedError
+
+    def _torn(self, torn: Torn) -> None:
+        _LOG.warning("%s", torn)
+
+    def _tidy(self, path: Path) -> None:
+        if path.suffix == SEALED_SUFFIX:
+            return
+        if (torn := set_aside(path)) is not None:
+            aside = path.with_name(path.name + TORN_SUFFIX)
+            _LOG.warning("%s: a torn record of %d bytes at byte %d; it is in %s", path, torn.size, torn.offset, aside)
+
+    def _put_away(self, totals: Totals, path: Path) -> None:
+        """Remove a segment whose time is over, compress one that has ended."""
+        now, last = self._clock.wall(), modified(path)
+        days = self._settings.retention_days
+        if not length(path):
+            if now - last > _EMPTY_SECONDS:
+                path.unlink(missing_ok=True)
+        elif days is not None and now - last > days * _DAY_SECONDS:
+            totals.retire(path)
+            path.unlink(missing_ok=True)
+            _LOG.info("%s is older than %d days and removed; the totals keep its sums", path, days)
+        elif self._settings.compress and path.suffix != SEALED_SUFFIX:
+            self._breathe()
+            seal(path)
+
+
+def set_aside(path: Path) -> Torn | None:
+    """Move what stands behind the last whole line of a segment that has ended into a file beside it."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        start = file.seek(max(0, size - _LAST_LINE_BYTES))
+        tail = file.read(size - start)
+    feed = tail.rfind(b"\n")
+    if feed == len(tail) - 1 or (feed < 0 and start):
+        return None
+    end, rest, times = start + feed + 1, tail[feed + 1 :], path.stat()
+    with path.with_name(path.name + TORN_SUFFIX).open("ab") as aside:
+        aside.write(rest)
+        aside.flush()
+        os.fsync(aside.fileno())
+    os.truncate(path, end)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    return Torn(path=path, offset=end, size=len(rest))
+
+
+def _is_written(path: Path) -> bool:
+    return path.suffix != SEALED_SUFFIX and is_being_written(path)
