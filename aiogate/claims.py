@@ -245,7 +245,7 @@ def budget_refusal(quota: Quota, retry_after_seconds: float) -> Refusal:
     unit, scale = ("usd", _NANO) if claim.measure is Measure.NANOUSD else (claim.measure.value, 1)
     name = claim.name.removeprefix("budget:").partition(":")[0]
     is_spent = spent + claim.amount > claim.limit
-    what = "is exhausted" if is_spent else "is held by other exchanges"
+    what = "is exhausted" if is_spent else "is held by exchanges under way"
     detail = (
         f"budget {name!r} {what}: of {_shown(claim.limit, scale)} {unit} {_shown(spent, scale)} are spent and "
         f"{_shown(held, scale)} held, {_shown(claim.amount, scale)} wanted"

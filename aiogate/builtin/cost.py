@@ -20,10 +20,11 @@ not). What then has no price is unpriced: usage without a cost, never 0.
 
 Figures come, in this order: from an agent's headers where its config says ``usage = "declared"``; from the answer's
 body; from a price per call or second that says nothing of tokens; from an estimate (``aiogate.usage.estimate``) where
-the agent says ``usage = "estimate"``, or where a POST got a good answer without figures and there are token prices for
-the agent by name or for the model that the answer names. Figures that cannot be true are unknown and are not replaced.
-An answer of 500 and above costs nothing. An exchange that is counted in tokens (``aiogate.usage.ESTIMATE``) is
-estimated as one of an agent with ``usage = "estimate"``. Knows neither budgets nor the journal.
+the agent says ``usage = "estimate"``, or where a good answer came without figures, to a POST or as a stream, and there
+are token prices for the agent by name or for the model that the answer names. Figures that cannot be true are unknown
+and are not replaced. An answer of 500 and above costs nothing. An exchange that is counted in tokens
+(``aiogate.usage.ESTIMATE``) is estimated as one of an agent with ``usage = "estimate"``. Knows neither budgets nor the
+journal.
 """
 
 import asyncio
@@ -48,6 +49,7 @@ from aiogate.usage import (
     UsageReader,
     cost_nanousd,
     declared,
+    is_stream,
     reader_maker,
 )
 
@@ -197,9 +199,10 @@ class Cost:
             self._estimate(exchange, reader)
 
     def _estimate(self, exchange: Exchange, reader: UsageReader) -> None:
-        price = self._token_price(exchange, reader.model()) if exchange.method == "POST" else None
+        is_answer = exchange.method == "POST" or is_stream(exchange.content_type)
+        price = self._token_price(exchange, reader.model()) if is_answer else None
         asked_for = exchange.agent is not None and exchange.agent.usage.kind == "estimate"
-        asked_for = asked_for or (exchange.method == "POST" and exchange.get(ESTIMATE) is True)
+        asked_for = asked_for or (is_answer and exchange.get(ESTIMATE) is True)
         if price is None and not asked_for:
             return
         exchange.usage = reader.estimate(exchange.bytes_in or exchange.content_length or 0)

@@ -10,7 +10,7 @@ from aiogate.usage.declared import declared
 from aiogate.usage.estimate import model_in, text_bytes
 from aiogate.usage.prices import Price, cost_nanousd
 from aiogate.usage.published import PublishedPrices
-from aiogate.usage.reader import UsageReader, reader_for, reader_maker
+from aiogate.usage.reader import UsageReader, is_stream, reader_for, reader_maker
 
 __all__ = [
     "ESTIMATE",
@@ -20,6 +20,7 @@ __all__ = [
     "UsageReader",
     "cost_nanousd",
     "declared",
+    "is_stream",
     "model_in",
     "reader_for",
     "reader_maker",

@@ -18,9 +18,10 @@ from aiogate.usage.recognise import DIALECTS
 from aiogate.usage.stream import StreamReader
 from aiogate.usage.way import ANY_DIALECT, UNKNOWN, Way
 
-__all__ = ["RECOGNISED", "UsageReader", "reader_for", "reader_maker"]
+__all__ = ["RECOGNISED", "UsageReader", "is_stream", "reader_for", "reader_maker"]
 
 RECOGNISED: Final = UsageRule()
+_EVENTS_TYPE: Final = "text/event-stream"
 _RECORD_TYPES: Final = frozenset(
     {
         "application/x-ndjson",
@@ -82,7 +83,7 @@ def reader_maker(
     if status < HTTPStatus.OK or status in _WITHOUT_BODY:
         return None
     coding = (content_encoding or "").strip().lower()
-    make = _maker(content_type.partition(";")[0].strip().lower(), kind, pointers)
+    make = _maker(_media_type(content_type), kind, pointers)
     if make is not None and coding in CODINGS:
         return partial(_decoded, make, coding)
     if kind == "estimate" and (make is None or coding not in {"", "identity"}):
@@ -90,12 +91,23 @@ def reader_maker(
     return make if coding in {"", "identity"} else None
 
 
+@lru_cache(maxsize=512)
+def is_stream(content_type: str) -> bool:
+    """Tell whether an answer of this ``Content-Type`` comes event by event, or record by record."""
+    media_type = _media_type(content_type)
+    return media_type == _EVENTS_TYPE or media_type in _RECORD_TYPES
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
 def _maker(media_type: str, kind: str, pointers: Pointers) -> Callable[[], UsageReader] | None:
     if pointers:
         way = Way(markers(pointers), finder(pointers))
     else:
         way = Way(MARKERS, DIALECTS[kind]) if kind in DIALECTS else ANY_DIALECT
-    if media_type == "text/event-stream":
+    if media_type == _EVENTS_TYPE:
         in_events = way.speaks if pointers else speaker((b"usage",))  # Ollama's counters come in records only
         return lambda: StreamReader(Events(in_events), way)
     if media_type in _RECORD_TYPES:

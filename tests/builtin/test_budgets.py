@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aiogate import Counted, Measure, Principal
@@ -212,6 +212,7 @@ MOMENTS = st.floats(datetime(2001, 1, 1, tzinfo=UTC).timestamp(), datetime(2036,
 
 
 @given(st.sampled_from(["hour", "day", "week", "month"]), st.sampled_from(ZONES), MOMENTS)
+@example("day", "UTC", 1041379199.9999998)
 def test_periods_follow_each_other_without_a_gap(kind: str, zone: str, moment: float) -> None:
     tz = ZoneInfo(zone)
     period = period_at(kind, tz, moment)

@@ -167,6 +167,15 @@ def test_a_question_that_is_no_post_is_not_estimated() -> None:
     assert relay(cost(tokens(1, agent="support")), exchange, b"[]").usage == Usage()
 
 
+@pytest.mark.parametrize("content_type", ["text/event-stream; charset=utf-8", "application/x-ndjson"])
+def test_a_stream_is_estimated_whatever_the_question_was(content_type: str) -> None:
+    """Or a GET of a stream that is cut before its usage would be free, again and again."""
+    exchange = answered(content_type)
+    exchange.method = "GET"
+    relay(cost(tokens(1, agent="support")), exchange, b'data: {"content":"12345678"}\n\n')
+    assert (exchange.usage.source, exchange.cost_nanousd) == ("estimated", 10_000)
+
+
 @pytest.mark.parametrize("status", [204, 304, 400, 404, 429])
 def test_an_answer_without_an_answer_is_not_estimated(status: int) -> None:
     exchange = relay(cost(tokens(1, agent="support")), answered(status=status), b"[]")

@@ -29,7 +29,7 @@ from aiogate.builtin.budgets.origin import resume
 from aiogate.builtin.budgets.settings import BudgetsConfig
 from aiogate.builtin.estimates import Asked, Measures, asked_of, estimate, measures_of
 from aiogate.builtin.subjects import NOBODY
-from aiogate.usage import ESTIMATE
+from aiogate.usage import ESTIMATE, is_stream
 
 __all__ = ["Budgets"]
 
@@ -39,7 +39,6 @@ _LEFT: Final = Key[dict[str, int]]("budgets.left")
 _UNHEARD_OF: Final = {Measure.TOKENS: 4096, Measure.NANOUSD: 50_000_000}
 """What an answer by an agent is taken for of which nobody knows anything yet."""
 _WARNING: Final = "X-Aiogate-Budget-Warning"
-_STREAMS: Final = ("text/event-stream", "application/x-ndjson", "application/jsonl", "application/x-jsonlines")
 
 
 class Budgets:
@@ -122,7 +121,7 @@ class Budgets:
         if told:
             exchange.response_headers[_WARNING] = ", ".join(told)
         request = asked_of(exchange)
-        if not request.streamed and exchange.content_type.partition(";")[0].strip().lower() not in _STREAMS:
+        if not request.streamed and not is_stream(exchange.content_type):
             return None
         lines = [Line(account, quota.claim.amount) for account, quota in charged]
         agent_id, wall = agent.id, exchange.started_wall
