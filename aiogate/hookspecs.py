@@ -187,7 +187,8 @@ class Hooks:
 
         *Called* when ``exchange.agent`` is known; all plugins are asked, then all claims are taken in one atomic step
         or none is. Where the path asks for capabilities and that fails, the agent is ruled out, and you are called
-        again for the next one: what you have noted for the one before is void.
+        again for the next one: what you have noted for the one before is void. Likewise where an agent has a
+        ``fallback`` and cannot serve; if it has failed, its claims were given back, and ``exchange.attempts`` says how.
 
         *Return* claims, or None. It is a plain ``def``: no I/O happens between the route and the claims.
 

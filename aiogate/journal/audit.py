@@ -83,8 +83,9 @@ def audit(
     ends = {end[:HINT_DIGITS]: end for end in (*retired.values(), *(end_of(path).decode() for path in paths)) if end}
     missed = {anchor.strip().lower() for anchor in anchors}
     report, whole, before = Audit(segments=len(paths)), sum(map(length, paths)), 0
+    wanted = set(filter(None, map(_hint_of, paths))) - ends.keys()
     for path in paths:
-        walk = _Walk(path, report, ends, missed)
+        walk = _Walk(path, report, ends, missed, wanted)
         size = length(path)
         walk.run(lambda done, before=before: progress(before + done, whole))  # type: ignore[misc] # mypy: no default
         before += size
@@ -114,6 +115,16 @@ def _remembered(directory: Path) -> tuple[dict[str, int], dict[str, str]]:
     return there, {name: chain for name, _, chain, gone in rows if gone}
 
 
+def _hint_of(path: Path) -> str:
+    """Return how the hash begins behind which a segment says to begin; empty where it says nothing."""
+    try:
+        with open_segment(path) as file:
+            link = link_of(file.readline())
+    except (FileNotFoundError, DamagedError):
+        return ""
+    return "" if link is None or link.after is None else link.after.decode()
+
+
 def _missing_segments(directory: Path, report: Audit, remembered: dict[str, int]) -> None:
     for name, position in sorted(remembered.items()):
         size = length(directory / name)
@@ -130,6 +141,8 @@ class _Walk:
     Args:
         ends: the last hashes of all segments, by how they begin.
         missed: the anchors that were not met yet.
+        wanted: beginnings of hashes that are no last ones, behind which segments begin: those of a gateway that was
+            started while another one still wrote.
         before: the hash behind which the next line was made; None: unknown.
         expected: its number.
         absent: numbers that were passed over, each with the finding that says so.
@@ -140,6 +153,7 @@ class _Walk:
     report: Audit
     ends: dict[str, str]
     missed: set[str]
+    wanted: set[str]
     before: bytes | None = None
     expected: int = 1
     absent: dict[int, Finding] = attrs.field(factory=dict)
@@ -176,7 +190,10 @@ class _Walk:
             self._unlinked.append(self._finding("inserted", number, line, detail))
             return
         self._linked += 1
-        self.missed.discard(link.chain.decode())
+        if self.missed:
+            self.missed.discard(link.chain.decode())
+        if self.wanted and (hint := link.chain[:HINT_DIGITS].decode()) in self.wanted:
+            self.ends[hint] = link.chain.decode()
         if link.seq == self.expected == 1:
             self._begin(number, line, link)
         right = self.before is not None and hash_of(self.before, link.body) == link.chain

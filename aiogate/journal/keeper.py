@@ -120,8 +120,7 @@ class Keeper:
             path.unlink(missing_ok=True)
             _LOG.info("%s is older than %d days and removed; the totals keep its sums", path, days)
         elif self._settings.compress and path.suffix != SEALED_SUFFIX:
-            self._breathe()
-            seal(path)
+            seal(path, self._breathe)
 
 
 def set_aside(path: Path) -> Torn | None:

@@ -31,7 +31,7 @@ _CLOCK_SLACK_SECONDS: Final = 60.0
 class Torn:
     """A line that is no record: what a process or a machine left behind when it died in the middle of writing.
 
-    ``offset`` is where it begins in the segment, ``size`` its length, both in bytes; 0: the rest of a segment is damaged.
+    ``offset`` is where it begins in the segment, ``size`` its length, both in bytes; 0: the rest is damaged.
     """
 
     path: Path

@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 import orjson
 
-from aiogate.agent import Agent
 from aiogate.exchange import Attempt, Exchange, Usage
 from aiogate.journal.chain import LINK_BYTES
 
@@ -52,7 +51,8 @@ def encode(exchange: Exchange) -> bytes:
     """Return the record of an ended exchange: one line of JSON that ends in a line feed.
 
     The detail gives way first when a record would pass ``RECORD_BYTES``, then all attempts but the last, and then the
-    path; then names become their digests, so that two callers stay two; then the rarest classes of tokens are left out.
+    path; then names become their digests, so that two callers stay two, and attempts a sign; then the rarest
+    classes of tokens are left out.
     """
     facts = _facts(exchange)
     try:
@@ -129,7 +129,7 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912 - what 
 def _attempts(attempts: tuple[Attempt, ...]) -> list[Any]:
     """Return each attempt as compactly as it can be read; the agent where it is not the one before it."""
     facts: list[Any] = []
-    agent: Agent = attempts[0].agent
+    agent = attempts[0].agent.id
     for one in attempts:
         ended = one.code if one.status is None else one.status
         fact = {
@@ -137,8 +137,8 @@ def _attempts(attempts: tuple[Attempt, ...]) -> list[Any]:
             "ended": ended,
             "seconds": round(one.seconds, 4),
         }
-        facts.append(fact if one.agent is agent else {"agent": one.agent.id, **fact})
-        agent = one.agent
+        facts.append(fact if one.agent.id == agent else {"agent": one.agent.id, **fact})
+        agent = one.agent.id
     return facts if len(facts) <= _ATTEMPTS else ["…", *facts[-_ATTEMPTS:]]
 
 
@@ -213,12 +213,8 @@ def _fitted(facts: Mapping[str, Any]) -> bytes:
             tame[name] = _escaped(tame[name], characters)
     line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     for name in ("detail", "attempts", "path"):
-        if len(line) > RECORD_BYTES and name == "attempts" and name in tame:
-            tame[name] = ["…", tame[name][-1]] if len(tame[name]) > 1 else tame[name]
-            line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
-        elif len(line) > RECORD_BYTES and name in tame:
-            too_many = len(line) - RECORD_BYTES
-            tame[name] = _cut(tame[name], max(1, len(tame[name]) - too_many - len("…".encode())))
+        if len(line) > RECORD_BYTES and name in tame:
+            tame[name] = _less(tame[name], len(line) - RECORD_BYTES)
             line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     if len(line) > RECORD_BYTES:
         tame |= _short_names(tame)
@@ -227,6 +223,13 @@ def _fitted(facts: Mapping[str, Any]) -> bytes:
         if len(line) > RECORD_BYTES and owner.pop(name, None) is not None:
             line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     return line
+
+
+def _less(fact: str | list[Any], too_many: int) -> str | list[Any]:
+    """Return a text without so many bytes, as far as that goes, or the last of several things."""
+    if isinstance(fact, list):
+        return ["…", fact[-1]] if len(fact) > 1 else fact
+    return _cut(fact, max(1, len(fact) - too_many - len("…".encode())))
 
 
 def _short_names(tame: Mapping[str, Any]) -> dict[str, Any]:

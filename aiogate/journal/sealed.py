@@ -5,9 +5,8 @@ For the readers and the keeper. Knows nothing of records; a position is always o
 
 import gzip
 import os
-import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, cast
@@ -99,16 +98,17 @@ def length(path: Path) -> int:
         return 0
 
 
-def seal(path: Path) -> Path:
+def seal(path: Path, pause: Callable[[], None] = lambda: None) -> Path:
     """Put a plain segment's compressed form in its place and return it; at no time there is none of both.
 
-    The time of its last change stays: readers go by it.
+    The time of its last change stays: readers go by it. ``pause`` is called now and then, and may raise; then nothing
+    has happened.
     """
     target = path.with_name(path.name + SEALED_SUFFIX)
     under_way = target.with_name(target.name + _UNDER_WAY)
     try:
-        _compress(path, under_way)
-    except OSError:  # of a disk that is full half of it must not be kept
+        _compress(path, under_way, pause)
+    except BaseException:  # half of it must not be kept, least of all on a disk that is full
         under_way.unlink(missing_ok=True)
         raise
     was = path.stat()
@@ -118,10 +118,12 @@ def seal(path: Path) -> Path:
     return target
 
 
-def _compress(path: Path, under_way: Path) -> None:
+def _compress(path: Path, under_way: Path, pause: Callable[[], None]) -> None:
     fd = os.open(under_way, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with path.open("rb") as plain, os.fdopen(fd, "wb") as raw:
         with gzip.GzipFile(path.name, "wb", _LEVEL, raw) as compressed:
-            shutil.copyfileobj(plain, compressed, _BLOCK_BYTES)
+            while block := plain.read(_BLOCK_BYTES):
+                compressed.write(block)
+                pause()
         raw.flush()
         os.fsync(raw.fileno())

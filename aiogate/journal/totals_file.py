@@ -16,7 +16,7 @@ __all__ = ["TOTALS_FILE", "connect", "failure", "is_broken", "remove"]
 TOTALS_FILE: Final = "totals.sqlite"
 
 _VERSION: Final = 3
-_WAIT_SECONDS: Final = 30.0
+_WAIT_SECONDS: Final = 10.0
 _MODE: Final = 0o600
 _SUMS: Final = "(bucket INTEGER NOT NULL, who INTEGER NOT NULL, {}, PRIMARY KEY (bucket, who)) WITHOUT ROWID".format(
     ", ".join(f"{count} INTEGER NOT NULL" for count in COUNTS)

@@ -106,7 +106,7 @@ class RunningGateway:
         (self.directory / "gateway.toml").write_text(tomli_w.dumps(_with_defaults(config)))
 
     def records(self) -> list[dict[str, Any]]:
-        """Return what the journal holds, oldest first."""
+        """Return what the journal holds of exchanges, oldest first."""
         return list(records(self.directory / "journal"))
 
 

@@ -30,6 +30,8 @@ class Served:
     journal: Path
     process: asyncio.subprocess.Process
     key: str = KEY
+    operators: str = ""
+    """Where they call."""
 
     def records(self) -> list[dict[str, Any]]:
         """Return what the journal holds now, oldest first."""
@@ -101,6 +103,7 @@ async def serving(wanted: dict[str, Any], folder: Path) -> AsyncIterator[Served]
     try:
         async with asyncio.timeout(SECONDS):
             served = Served(await clients_url(process.stderr), folder / "journal", process)
+            served.operators = (await process.stderr.readline()).decode().split()[1].removesuffix("/metrics")
             await is_ready(served.url)
         yield served
         async with asyncio.timeout(SECONDS):

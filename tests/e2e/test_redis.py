@@ -1,7 +1,6 @@
 """Two gateways in processes of their own on one Redis: they share what is counted, also over the end of Redis."""
 
 import asyncio
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,14 +9,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-import tomli_w
 from aiohttp import web
 
 from aiogate.testing import fake_agent
-from tests.e2e.conftest import KEY, SECONDS, Served, clients_url, config, is_ready
+from tests.e2e.conftest import KEY, SECONDS, Served, config, serving
 from tests.state.redis_server import RedisServer, redis_server
 
-COMMAND = [sys.executable, "-c", "from aiogate.cli import main; main()", "serve"]
 CALLERS = 200
 LIMIT = 50
 
@@ -46,24 +43,10 @@ async def gateway_at(
     wanted = config(agent_url)
     wanted["state"] = {"url": server.url, **state}
     wanted["agents"]["assistant"] |= {"rate_limit": f"{LIMIT}/minute", "concurrency": 500}
-    (folder / "gateway.toml").write_text(tomli_w.dumps(wanted))
-    command = [*COMMAND, str(folder / "gateway.toml")]
-    pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(*command, stdout=nowhere, stderr=pipe)
-    assert process.stderr is not None
-    try:
+    async with serving(wanted, folder) as served:
         async with asyncio.timeout(SECONDS):
-            served = Served(await clients_url(process.stderr), folder / "journal", process)
-            await is_ready(served.url)
-            operators = (await process.stderr.readline()).decode().split()[1]
-            await sees(operators.removesuffix("/metrics"), gateways)
+            await sees(served.operators, gateways)
         yield served
-        async with asyncio.timeout(SECONDS):
-            await served.stop()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
 
 
 async def sees(operators: str, gateways: int) -> None:

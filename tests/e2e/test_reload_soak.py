@@ -146,7 +146,8 @@ async def test_nothing_fails_and_nothing_is_left_behind(tmp_path: Path) -> None:
             async with asyncio.timeout(SECONDS):  # calls that were under way at the last reload may still be
                 while (await gateway.verbose())["outgoing_generations"] != {"1": STREAMS}:
                     pass
-            assert descriptors(pid) <= files
+                while descriptors(pid) > files:  # the totals are open now and then
+                    await asyncio.sleep(0)
             load.over = True
             await asyncio.gather(*callers)
             await agent.tick(over=True)
@@ -160,7 +161,9 @@ async def test_nothing_fails_and_nothing_is_left_behind(tmp_path: Path) -> None:
             assert set(load.answers) == {200}
             assert calls > 100 * min(1, seconds)
             assert grown < GROWTH_KIB
-    records = [orjson.loads(line) for one in (tmp_path / "journal").glob("*") for line in one.read_bytes().splitlines()]
+    records = [
+        orjson.loads(line) for one in (tmp_path / "journal").glob("*.jsonl") for line in one.read_bytes().splitlines()
+    ]
     assert len(records) == calls + STREAMS
     assert {record["outcome"] for record in records} == {"completed"}
     assert len({record["generation"] for record in records}) > RELOADS // 2

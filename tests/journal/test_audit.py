@@ -85,6 +85,24 @@ def test_a_restart_goes_on_behind_a_compressed_segment(tmp_path: Path) -> None:
     assert [kind for kind, *_ in said(audit(tmp_path))] == ["missing"]
 
 
+def test_gateways_side_by_side_make_one_journal_that_is_intact(tmp_path: Path) -> None:
+    """As when one still drains while the next one has been started."""
+    first = Journal(JournalSettings(dir=tmp_path, segment_bytes=2200), Clock())
+    first.open()
+    for number in range(5):
+        first.append(a_line(number))
+    second = Journal(JournalSettings(dir=tmp_path, segment_bytes=2200), Clock())
+    second.open()
+    for number in range(5, 45, 2):
+        first.append(a_line(number))
+        second.append(a_line(number + 1))
+    first.close()
+    second.close()
+    append(tmp_path, range(45, 48))
+    report = audit(tmp_path)
+    assert (report.findings, report.records) == ([], 48)
+
+
 def test_a_changed_record_is_named(journal: Segments) -> None:
     edit(journal[1], lambda content: content.__setitem__(2, content[2].replace(b"alice", b"mlice")))
     [(kind, segment, line, request_id)] = said(audit(journal[1].parent))

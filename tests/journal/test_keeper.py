@@ -15,6 +15,7 @@ from aiogate.journal.audit import audit
 from aiogate.journal.backwards import newest_first
 from aiogate.journal.keeper import Keeper
 from aiogate.journal.reader import ends, records, unread
+from aiogate.journal.sealed import seal
 from aiogate.journal.sums import sums
 from aiogate.journal.totals import Totals
 from aiogate.journal.writer import Journal
@@ -184,6 +185,18 @@ def test_the_thread_goes_round_and_stops_amid_its_work(tmp_path: Path, monkeypat
     with Totals.of(tmp_path) as totals:
         fold(totals)
     assert costs(tmp_path) == sum(range(2000))
+
+
+def test_a_compression_that_is_interrupted_has_not_begun(tmp_path: Path) -> None:
+    append(tmp_path, range(3))
+    before = names(tmp_path)
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        seal(tmp_path / before[0], stop)
+    assert names(tmp_path) == before
 
 
 def test_what_hinders_it_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

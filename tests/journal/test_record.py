@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import attrs
 import orjson
 import pytest
 
-from aiogate import Exchange, Outcome, Principal, Usage
+from aiogate import Attempt, Exchange, Outcome, Principal, Usage
 from aiogate.errors import refusal
 from aiogate.journal.record import RECORD_BYTES, encode, timestamp
 from tests.exchanges import an_agent, an_exchange
@@ -145,6 +146,33 @@ def test_a_path_is_written_as_a_uri_has_it(path: str, expected: str) -> None:
     assert record(full_path=path)["path"] == expected
 
 
+def an_attempt(agent: str = "support", **facts: Any) -> Attempt:
+    known = {"endpoint": "support-agent-1.internal.example:8001", "began": 0.0, "seconds": 123456.78901, "status": 503}
+    return Attempt(agent=an_agent(agent), **{**known, **facts})
+
+
+def test_attempts_are_in_the_record_as_compactly_as_they_can_be_read() -> None:
+    first = an_attempt(status=None, code="agent_unreachable", seconds=0.00123)
+    second, third = an_attempt(agent="other", status=503), an_attempt(agent="other", status=200)
+    names = {"endpoint": first.endpoint}
+    assert record(attempts=(first, second, third))["attempts"] == [
+        {**names, "ended": "agent_unreachable", "seconds": 0.0012},
+        {"agent": "other", **names, "ended": 503, "seconds": 123456.789},
+        {**names, "ended": 200, "seconds": 123456.789},
+    ]
+    same = an_agent()
+    many = [attrs.evolve(first, agent=same, seconds=float(number)) for number in range(6)]
+    left_out, *kept = record(attempts=tuple(many))["attempts"]
+    assert (left_out, [one["seconds"] for one in kept]) == ("…", [2.0, 3.0, 4.0, 5.0])
+
+
+def test_all_attempts_but_the_last_give_way_before_the_path_does() -> None:
+    attempts = tuple(an_attempt(status=status) for status in (503, 502, 200))
+    path = "/" + "x" * 150
+    fitted = record(full_path=path, attempts=attempts, principal=Principal(id="alice", department="d" * 150))
+    assert (fitted["path"], fitted["attempts"][0], fitted["attempts"][1]["ended"]) == (path, "…", 200)
+
+
 HOSTILE = {
     "long": "x" * 100_000,
     "quotes": '"\\' * 50_000,
@@ -167,6 +195,7 @@ def test_a_record_stays_small_whatever_a_client_and_an_agent_send(shares: bool, 
             agent=an_agent(cost_center=text),
             refusal=refusal("rate_limited", text, rule=text),
             shadow_rules=(text, text, text, text),
+            attempts=(an_attempt(endpoint=text), *[an_attempt(agent="b" * 64, code="agent_unreachable")] * 8),
             usage=Usage(
                 source="measured",
                 model=text,

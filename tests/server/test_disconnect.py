@@ -243,7 +243,6 @@ async def test_a_client_that_leaves_while_its_grant_is_settled_keeps_neither_fro
         reader, writer = await connect(gateway.url)
         writer.write(REQUEST)
         await state.begun.wait()
-        assert gateway.records() == []
         writer.transport.abort()
         record = await ended(gateway)
         del reader

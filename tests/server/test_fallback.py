@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from aiogate import Claim, Counted, Exchange, Principal, hookimpl, refusal
 from aiogate.builtin.breaker import Breaker
@@ -171,3 +172,26 @@ async def test_a_body_that_the_second_does_not_take_is_not_sent_to_it(tmp_path: 
         async with before(tmp_path, **tables) as (_, session):
             assert (await session.post("/agents/first/x", data=b"q" * 11)).status == 502
             assert (await session.post("/agents/first/x", data=b"q" * 10)).status == 200
+
+
+async def test_a_client_that_was_told_who_serves_is_served_by_nobody_else(tmp_path: Path) -> None:
+    """Its head came before the agent's: another endpoint of the same agent may still serve, another agent may not."""
+
+    async def events(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"data: 1\n\n")
+        return response
+
+    asks = {"Accept": "text/event-stream"}
+    async with agents(events) as (well,):
+        tables = two(nowhere(), well, early_headers=True)
+        tables["third"] = {"urls": [nowhere(), well.url], "early_headers": True}
+        async with before(tmp_path, **tables) as (_, session):
+            async with session.get("/agents/third/x", headers=asks) as answer:
+                assert (answer.status, await answer.read()) == (200, b"data: 1\n\n")
+            async with session.get("/agents/first/x", headers=asks) as answer:
+                assert (answer.status, answer.headers["X-Agent-Id"]) == (200, "first")
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await answer.read()
+            assert len(well.seen) == 1

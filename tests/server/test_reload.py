@@ -212,7 +212,8 @@ async def test_nothing_is_left_of_the_configs_that_were(client: aiohttp.ClientSe
                 while gateway.gateway.reloads._outgoing._running:
                     await asyncio.sleep(0)
                 before = open_now() if turn == 2 else before
-            assert open_now() == before
+            while open_now() != before:  # the totals are open now and then
+                await asyncio.sleep(0)
             gc.collect()
             assert [alive for alive in was if alive() is not None] == []
 

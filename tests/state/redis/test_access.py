@@ -11,7 +11,7 @@ from aiogate.errors import StateError
 from aiogate.exchange import Clock
 from aiogate.state.redis import RedisState
 from tests.state.asking import granted, refused
-from tests.state.redis_server import RedisServer, redis_server
+from tests.state.redis_server import RedisServer, free_port, redis_server
 from tests.state.ticking import a_lease, a_window
 
 SECRET = "p@ss:word/?#"
@@ -20,7 +20,7 @@ SECRET = "p@ss:word/?#"
 @pytest.fixture
 def limited(server: RedisServer) -> str:
     """Return the URL of a user who may do what a gateway does, and nothing else."""
-    rights = ("~own:*", "+@read", "+@write", "+@scripting", "+@connection", "+time")
+    rights = ("~own:*", "+@read", "+@write", "+@scripting", "+@connection", "+time", "+select")
     server.call("ACL", "SETUSER", "gateway", "on", f">{SECRET}", *rights)
     server.call("ACL", "SETUSER", "default", "off")
     return f"redis://gateway:{quote(SECRET, safe='')}@127.0.0.1:{server.port}/3"
@@ -62,15 +62,19 @@ def encrypted(tmp_path: Path) -> Iterator[RedisServer]:
     certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
     certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
     files = [f"--tls-{name}-file {tmp_path / name}.pem".split() for name in ("cert", "key")]
-    with redis_server("--tls-ca-cert-file", str(tmp_path / "ca.pem"), *files[0], *files[1]) as server:
-        port = server.port + 1 if server.port < 65535 else server.port - 1
-        try:
-            server.call("CONFIG", "SET", "tls-auth-clients", "no")
-            server.call("CONFIG", "SET", "tls-port", str(port))
-        except Exception as error:  # noqa: BLE001 - whatever a server says that was built without TLS
-            pytest.skip(f"THIS REDIS-SERVER SPEAKS NO TLS: {error}")
+    running = redis_server("--tls-ca-cert-file", str(tmp_path / "ca.pem"), *files[0], *files[1])
+    try:
+        server = running.__enter__()
+    except AssertionError as error:
+        pytest.skip(f"THIS REDIS-SERVER SPEAKS NO TLS: {error}")
+    try:
+        server.call("CONFIG", "SET", "tls-auth-clients", "no")
+        port = free_port()
+        server.call("CONFIG", "SET", "tls-port", str(port))
         server.port, server.scheme = port, "rediss"
         yield server
+    finally:
+        running.__exit__(None, None, None)
 
 
 async def test_tls_is_spoken_and_verified(encrypted: RedisServer, tmp_path: Path) -> None:

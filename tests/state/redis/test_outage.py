@@ -248,3 +248,12 @@ async def test_a_gateway_starts_without_redis_and_takes_it_when_it_comes(server:
     server.start()
     await until(lambda: state.degraded is None and not state.pending)
     assert await state.standings(["budget"]) == [Standing(95, 5)]
+
+
+async def test_a_key_that_somebody_else_has_written_costs_nobody_else(server: RedisServer, connect: Connect) -> None:
+    state = await connect(timeout_seconds=20.0)
+    await granted(state, a_window("other"))
+    server.call("SET", "aiogate:{state}:counter:requests", "a text")
+    assert (await granted(state, a_window())).degraded
+    await until(lambda: state.degraded is None)
+    assert not (await granted(state, a_window("other"))).degraded
