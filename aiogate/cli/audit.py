@@ -11,6 +11,7 @@ from aiogate.cli.lines import report_torn, shape
 from aiogate.cli.progress import progress
 from aiogate.cli.since import moment
 from aiogate.cli.where import config_option, journal_of, journal_options
+from aiogate.exchange import Outcome
 from aiogate.journal.audit import audit as audited
 from aiogate.journal.audit import lines_of
 from aiogate.journal.reader import records
@@ -48,7 +49,7 @@ def audit() -> None:
 @click.option("--principal", help="Who called.")
 @click.option("--key", "key_id", help="By which key.")
 @click.option("--agent", help="Which agent was called.")
-@click.option("--outcome", help="How it ended: completed, refused, upstream_failed, client_gone, cut, plugin_failed.")
+@click.option("--outcome", type=click.Choice([str(one) for one in Outcome]), help="How it ended.")
 @click.option("--code", help="Why it was refused: rate_limited, policy_denied, ...")
 @click.option("--rule", help="Which rule, limit or budget refused it.")
 @click.option("--request", "request_id", help="The one of this X-Request-Id.")

@@ -15,7 +15,7 @@ import attrs
 from aiogate.errors import JournalError
 from aiogate.exchange import Clock
 from aiogate.journal.reader import Torn
-from aiogate.journal.sealed import length, seal
+from aiogate.journal.sealed import found, length, seal
 from aiogate.journal.segment import SEALED_SUFFIX, TORN_SUFFIX, is_being_written, modified, segments
 from aiogate.journal.totals import Totals
 from aiogate.settings.model import JournalSettings
@@ -110,6 +110,8 @@ class Keeper:
 
     def _put_away(self, totals: Totals, path: Path) -> None:
         """Remove a segment whose time is over, compress one that has ended."""
+        if found(path) != path:
+            return  # another gateway has just compressed it
         now, last = self._clock.wall(), modified(path)
         days = self._settings.retention_days
         if not length(path):

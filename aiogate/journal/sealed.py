@@ -7,7 +7,8 @@ import gzip
 import os
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import IO, Final, cast
 
@@ -102,26 +103,30 @@ def seal(path: Path, pause: Callable[[], None] = lambda: None) -> Path:
     """Put a plain segment's compressed form in its place and return it; at no time there is none of both.
 
     The time of its last change stays: readers go by it. ``pause`` is called now and then, and may raise; then nothing
-    has happened.
+    has happened. Where another gateway is at it already, or has done it, it is left to that one.
     """
     target = path.with_name(path.name + SEALED_SUFFIX)
     under_way = target.with_name(target.name + _UNDER_WAY)
-    try:
-        _compress(path, under_way, pause)
-    except BaseException:  # half of it must not be kept, least of all on a disk that is full
-        under_way.unlink(missing_ok=True)
-        raise
-    was = path.stat()
-    os.utime(under_way, ns=(was.st_atime_ns, was.st_mtime_ns))
-    under_way.replace(target)
-    path.unlink()
+    with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as plain:
+        flock(plain.fileno(), LOCK_EX | LOCK_NB)
+        if not path.exists():
+            return target
+        try:
+            _compress(plain, path.name, under_way, pause)
+        except BaseException:  # half of it must not be kept, least of all on a disk that is full
+            under_way.unlink(missing_ok=True)
+            raise
+        was = path.stat()
+        os.utime(under_way, ns=(was.st_atime_ns, was.st_mtime_ns))
+        under_way.replace(target)
+        path.unlink()
     return target
 
 
-def _compress(path: Path, under_way: Path, pause: Callable[[], None]) -> None:
+def _compress(plain: IO[bytes], name: str, under_way: Path, pause: Callable[[], None]) -> None:
     fd = os.open(under_way, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with path.open("rb") as plain, os.fdopen(fd, "wb") as raw:
-        with gzip.GzipFile(path.name, "wb", _LEVEL, raw) as compressed:
+    with os.fdopen(fd, "wb") as raw:
+        with gzip.GzipFile(name, "wb", _LEVEL, raw) as compressed:
             while block := plain.read(_BLOCK_BYTES):
                 compressed.write(block)
                 pause()

@@ -39,6 +39,7 @@ def test_every_step_is_there_in_order_up_to_the_agent() -> None:
         "roles.pre_request",
         "policies.pre_request",
         "breaker.pre_request",
+        "cost.pre_request",
         "routing.route",
         "limits.claims",
     ]

@@ -1,5 +1,6 @@
 """What is done with segments beside the gateway: folded, torn ends set aside, compressed, removed after their time."""
 
+import gzip
 import logging
 import os
 import threading
@@ -224,3 +225,20 @@ def test_a_damaged_segment_is_said_once_and_hinders_nothing(tmp_path: Path, capl
     assert costs(tmp_path) >= 10 + 11
     assert caplog.text.count(sealed.name) == 1
     assert sealed.exists()
+
+
+def test_what_one_gateway_compresses_no_other_touches(tmp_path: Path) -> None:
+    path = write(tmp_path / "1.jsonl", a_line(1) * 1000)
+    part = tmp_path / "1.jsonl.gz.part"
+    seen: list[bytes] = []
+
+    def another() -> None:
+        if not seen:
+            seen.append(part.read_bytes())
+            seal(path)
+            seen.append(part.read_bytes())
+
+    sealed = seal(path, another)
+    assert seen[0] == seen[1]
+    assert gzip.decompress(sealed.read_bytes()) == a_line(1) * 1000
+    assert seal(path) == sealed  # there is nothing left to do
