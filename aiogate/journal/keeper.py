@@ -84,6 +84,8 @@ class Keeper:
                 return
             except (JournalError, OSError) as error:
                 self._complain(str(error))
+            except Exception as error:  # noqa: BLE001 - the border of a round: a fault of ours does not end the keeping
+                self._complain(repr(error))
 
     def _complain(self, trouble: str) -> None:
         """Log what is wrong, once as long as it stays the same."""

@@ -19,6 +19,7 @@ from aiogate.usage.way import ANY_DIALECT, UNKNOWN, Way, tell
 __all__ = ["BATCH_BYTES", "StreamReader"]
 
 BATCH_BYTES: Final = 4096
+_MODEL: Final = b'"model'
 
 
 class StreamReader:
@@ -27,13 +28,14 @@ class StreamReader:
     Chunks are put together to batches before anything looks at them, so that one costs next to nothing.
     """
 
-    __slots__ = ("_batch", "_found", "_framing", "_sample", "_size", "_way", "absurd")
+    __slots__ = ("_batch", "_found", "_framing", "_model", "_sample", "_size", "_way", "absurd")
 
     def __init__(self, framing: Framing, way: Way = ANY_DIALECT) -> None:
         self._framing = framing
         self._way = way
         self._batch = bytearray()
         self._sample = b""
+        self._model: str | None = None
         self._size = 0
         self._found: Found | None = None
         self.absurd = False
@@ -50,6 +52,8 @@ class StreamReader:
         self._size += len(batch)
         if len(self._sample) < SAMPLE_BYTES:
             self._sample += batch[: SAMPLE_BYTES - len(self._sample)]
+        if self._model is None and _MODEL in batch:
+            self._model = model_in(batch)
         for payload in self._framing.feed(batch):
             self._hear(payload)
 
@@ -83,12 +87,11 @@ class StreamReader:
     def model(self) -> str | None:
         """Return the model that the stream names first."""
         self._look()
-        return model_in(self._sample)
+        return model_in(self._sample) or self._model
 
     def estimate(self, request_bytes: int) -> Usage:
         """Return the estimate for what has come until now."""
-        self._look()
-        return estimated(model_in(self._sample), request_bytes, self._text_bytes())
+        return estimated(self.model(), request_bytes, self._text_bytes())
 
     def _text_bytes(self) -> int:
         sample = self._sample

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiogate import UsageRule
+from aiogate import Usage, UsageRule
 from aiogate.usage import reader_for
 from aiogate.usage.body import MAX_BODY_BYTES, BodyReader
 from aiogate.usage.estimate import SAMPLE_BYTES, text_bytes, tokens
@@ -106,3 +106,14 @@ def test_of_a_body_that_is_too_large_the_model_is_known_from_either_end() -> Non
             reader.feed(chunk)
         assert reader.model() == "m-1"
         assert len(filling) // 25 < (reader.estimate(0).output_tokens or 0) < len(filling) // 15
+
+
+def test_a_model_that_is_named_behind_megabytes_of_the_clients_own_words_is_known() -> None:
+    event = b'data: {"type":"response.%b","response":{"instructions":"%b","model":"m-1"%b}}\n\n'
+    words = b"words " * 200_000  # longer than any line that is read
+    reader = reader_for("text/event-stream", None, 200)
+    assert reader is not None
+    reader.feed(event % (b"created", words, b""))
+    reader.feed(event % (b"completed", words, b',"usage":{"input_tokens":9,"output_tokens":9}'))
+    assert reader.result() == Usage()
+    assert reader.model() == reader.estimate(0).model == "m-1"
