@@ -338,6 +338,9 @@ class Connection(Reading):  # its callbacks are described by asyncio and httptoo
             self._fail("switched protocols without being asked")
             return
         head = Head(_SWITCHING_PROTOCOLS, self._reason, self._fields)
+        if head.chunked:  # what follows would be the new protocol for one reader and chunks for another
+            self._fail("switched protocols and announced chunks")
+            return
         self._raw = response.upgraded = True
         self._spoilt = True
         response.arrived.set_result(head)

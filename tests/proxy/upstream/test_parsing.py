@@ -26,6 +26,7 @@ def response(*lines: bytes, body: bytes = b"") -> bytes:
         b"HTTP/1.1 150 X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n" + OK,
         b"HTTP/1.1 101 Switching\r\n\r\n" + OK,
         b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n" + OK,
+        b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 099 X\r\nContent-Length: 2\r\n\r\nok",
         b"HTTP/1.1 600 X\r\nContent-Length: 2\r\n\r\nok",
         b"HTTP/1.1 20 X\r\nContent-Length: 2\r\n\r\nok",
