@@ -52,8 +52,8 @@ class StreamReader:
         self._size += len(batch)
         if len(self._sample) < SAMPLE_BYTES:
             self._sample += batch[: SAMPLE_BYTES - len(self._sample)]
-        if self._model is None and _MODEL in batch:
-            self._model = model_in(batch)
+        if self._model is None and (at := batch.find(_MODEL)) >= 0:
+            self._model = model_in(batch[at:])
         for payload in self._framing.feed(batch):
             self._hear(payload)
 
