@@ -16,7 +16,7 @@ from aiogate.errors import JournalError
 from aiogate.exchange import Clock
 from aiogate.journal.reader import Torn
 from aiogate.journal.sealed import found, length, seal
-from aiogate.journal.segment import SEALED_SUFFIX, TORN_SUFFIX, is_being_written, modified, segments
+from aiogate.journal.segment import SEALED_SUFFIX, TORN_SUFFIX, is_being_written, is_made_by_us, modified, segments
 from aiogate.journal.totals import Totals
 from aiogate.settings.model import JournalSettings
 
@@ -66,7 +66,7 @@ class Keeper:
     def round(self) -> None:
         """Do what there is to do, once; raises ``JournalError``."""
         directory = self._settings.dir
-        ended = [path for path in segments(directory) if not _is_written(path)]
+        ended = [path for path in segments(directory) if is_made_by_us(path) and not _is_written(path)]
         for path in ended:
             self._tidy(path)
         with Totals.of(directory, _SLICE_BYTES) as totals:

@@ -5,6 +5,7 @@ For the writer and the reader. Knows nothing of records, of rotation or of when 
 
 import errno
 import os
+import re
 import time
 from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
@@ -19,6 +20,7 @@ __all__ = [
     "Segment",
     "fdatasync",
     "is_being_written",
+    "is_made_by_us",
     "modified",
     "name_of",
     "segments",
@@ -30,6 +32,7 @@ TORN_SUFFIX: Final = ".torn"
 """Behind the name of a segment: the file in which its torn end was set aside."""
 
 _SUFFIX: Final = ".jsonl"
+_NAME: Final = re.compile(r"\d{8}T\d{9}Z-\d+\.jsonl(\.gz)?")
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
 _MODE: Final = 0o600
 _DAY_MILLISECONDS: Final = 86_400_000
@@ -45,6 +48,11 @@ def segments(directory: Path) -> list[Path]:
     sealed = {name_of(path): path for path in directory.glob(f"*{_SUFFIX}{SEALED_SUFFIX}")}
     plain = {path.name: path for path in directory.glob(f"*{_SUFFIX}")}
     return [path for _, path in sorted((sealed | plain).items())]
+
+
+def is_made_by_us(path: Path) -> bool:
+    """Tell by its name whether a file is a segment of some gateway's: what else lies there is only read."""
+    return _NAME.fullmatch(path.name) is not None
 
 
 def name_of(path: Path) -> str:

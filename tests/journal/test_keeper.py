@@ -160,6 +160,15 @@ def test_a_segment_that_was_archived_and_not_removed_counts_once(
     assert (segment.exists(), costs(tmp_path)) == (False, 3)
 
 
+def test_what_no_gateway_has_written_is_left_alone(tmp_path: Path) -> None:
+    """A file that somebody has put there is read as a segment, and never cut, compressed or removed."""
+    theirs = write(tmp_path / "export.jsonl", a_line(1) + b"a torn end", modified=0.0)
+    before = theirs.read_bytes()
+    keep(tmp_path)
+    assert theirs.read_bytes() == before
+    assert not list(tmp_path.glob("export.jsonl.*"))
+
+
 def test_empty_segments_of_processes_that_died_are_removed_after_a_while(tmp_path: Path) -> None:
     empty = write(tmp_path / "20260101T000000000Z-1.jsonl", b"", modified=LATER - 59)
     keep(tmp_path)

@@ -10,7 +10,7 @@ from typing import Final
 
 __all__ = ["PIECE_BYTES", "Reading"]
 
-PIECE_BYTES: Final = 65536
+PIECE_BYTES: Final = 131072
 
 
 class Reading(asyncio.BufferedProtocol):
