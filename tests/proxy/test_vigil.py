@@ -15,7 +15,7 @@ from aiogate.proxy.vigil import SlowReader
 from aiogate.testing import fake_agent, running_gateway
 from tests.configs import anonymous
 from tests.exchanges import an_exchange
-from tests.proxy.test_fidelity import connect, raw
+from tests.proxy.test_fidelity import connect
 
 SECONDS = 10
 COMMENT = b": keepalive\n\n"
@@ -145,20 +145,26 @@ def test_who_does_not_fetch_the_last_bytes_is_ended_after_the_record() -> None:
 
 
 async def test_keepalives_do_not_outlive_their_stream(tmp_path: Path) -> None:
+    kept_alive = asyncio.Event()
+
     async def ends(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         await response.write(EVENT)
-        await asyncio.sleep(0.3)
+        await kept_alive.wait()
         return response
 
     async with fake_agent(ends) as agent, asyncio.timeout(SECONDS):
         async with running_gateway(anonymous(agent.url, keepalive_seconds=0.1), tmp_path) as gateway:
-            head, body = await raw(gateway.url, "GET /agents/echo/s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            assert head.startswith("HTTP/1.1 200 ")
-            assert ": keepalive" in body
-            assert body.endswith("0\r\n\r\n")
+            reader, writer = await connect(gateway.url)
+            writer.write(b"GET /agents/echo/s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+            body = await reader.readuntil(COMMENT)
+            kept_alive.set()
+            body += await reader.read()
+            writer.close()
+            assert body.endswith(b"0\r\n\r\n")
             [record] = gateway.records()
             assert record["outcome"] == "completed"
-            assert record["bytes_out"] == len(EVENT) + body.count(": keepalive") * len(COMMENT)
+            assert record["bytes_out"] == len(EVENT) + body.count(COMMENT) * len(COMMENT)
             assert not any(type(one).__name__ == "Keepalive" for one in gateway.gateway.house.upstream.watch.watched)

@@ -31,8 +31,6 @@ async def answers(request: web.Request) -> web.StreamResponse:
             request.transport.close()
         case "silent":
             await asyncio.Event().wait()
-        case "slow":
-            await asyncio.sleep(0.5)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Of": "the agent"})
     await response.prepare(request)
     await response.write(EVENT)
@@ -78,14 +76,29 @@ async def test_the_head_is_there_before_the_agents(tmp_path: Path) -> None:
 
 
 async def test_what_the_agent_says_then_follows_and_ends(tmp_path: Path) -> None:
-    response, got, gateway, agent = await heard("slow", tmp_path, keepalive_seconds=0.1)
-    assert response.status == 200
-    assert got.startswith(b": keepalive\n\n")
-    assert got.endswith(EVENT)
-    assert "Accept-Encoding" not in agent.seen[0].headers or agent.seen[0].headers["Accept-Encoding"] == "identity"
-    [record] = gateway.records()
-    assert (record["status"], record["outcome"], record["bytes_out"]) == (200, "completed", len(got))
-    assert record["overhead_seconds"] >= 0
+    kept_alive = asyncio.Event()
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        await kept_alive.wait()
+        return await answers(request)
+
+    async with fake_agent(slow) as agent, asyncio.timeout(SECONDS):
+        facts = {"early_headers": True, "keepalive_seconds": 0.1}
+        async with (
+            running_gateway(anonymous(agent.url, **facts), tmp_path) as gateway,
+            aiohttp.ClientSession() as client,
+        ):
+            async with client.post(f"{gateway.url}/agents/echo/s?way=well", data=b"", headers=ASKS) as response:
+                assert response.status == 200
+                got = await response.content.readexactly(len(b": keepalive\n\n"))
+                assert got == b": keepalive\n\n"
+                kept_alive.set()
+                got += await response.content.read()
+        assert got.endswith(EVENT)
+        assert "Accept-Encoding" not in agent.seen[0].headers or agent.seen[0].headers["Accept-Encoding"] == "identity"
+        [record] = gateway.records()
+        assert (record["status"], record["outcome"], record["bytes_out"]) == (200, "completed", len(got))
+        assert record["overhead_seconds"] >= 0
 
 
 @pytest.mark.parametrize(
