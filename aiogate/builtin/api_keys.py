@@ -150,8 +150,11 @@ class ApiKeys:
 
     @hookimpl
     def pre_request(self, exchange: Exchange) -> Refusal | None:
-        """Find the key, take it out of what the agent gets, and say whose it is."""
-        known = self._recognise(_take_key(exchange.request_headers))
+        """Find the key, take it out of what the agent gets, and say whose it is, unless the caller is known already."""
+        key = _take_key(exchange.request_headers)
+        if exchange.principal is not None:
+            return _REFUSED if key else None  # a plugin before this one knows the caller; two callers at once are none
+        known = self._recognise(key)
         if known.principal is None or not _may_be_used(known, exchange):
             return _REFUSED
         exchange.principal = known.principal

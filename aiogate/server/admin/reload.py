@@ -1,0 +1,51 @@
+"""Has the gateway read its config again, for operators, and says what came of it."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import attrs
+from aiohttp import web
+
+from aiogate.errors import refusal
+from aiogate.server.admin.answers import json, problem
+from aiogate.server.admin.route import Route
+from aiogate.server.admin.running import gateway_of
+from aiogate.server.reload import Report
+
+__all__ = ["ROUTES", "plain_report"]
+
+
+def plain_report(report: Report) -> dict[str, Any]:
+    """Return what came of a reload, as JSON has it."""
+    return {
+        "successful": report.successful,
+        "cause": report.cause,
+        "time": datetime.fromtimestamp(report.at, UTC).isoformat(timespec="milliseconds"),
+        "generation": report.generation,
+        "problems": [attrs.asdict(problem) for problem in report.problems],
+        "needs_restart": [attrs.asdict(problem) for problem in report.kept],
+    }
+
+
+async def _reload(request: web.Request) -> web.Response:
+    report = await gateway_of(request).reloads.reload("api")
+    if report.successful:
+        return json(plain_report(report))
+    return problem(refusal("config_invalid", _refused(report), members=plain_report(report)), "/api/reload")
+
+
+def _refused(report: Report) -> str:
+    count = len(report.problems)
+    problems = "1 problem" if count == 1 else f"{count} problems"
+    return f"{problems}; nothing has changed, generation {report.generation} stays in force"
+
+
+ROUTES: Final = (
+    Route(
+        method="POST",
+        path="/api/reload",
+        handler=_reload,
+        summary="Read the config again.",
+        problems=("config_invalid",),
+    ),
+)

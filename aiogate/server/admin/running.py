@@ -1,0 +1,37 @@
+"""The gateway, as the handlers of the admin listener see it."""
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from aiohttp import web
+
+from aiogate.server.generation import Generation
+from aiogate.server.house import House
+from aiogate.server.reload import Reloads
+
+__all__ = ["GATEWAY", "Running", "gateway_of"]
+
+
+class Running(Protocol):
+    """The gateway, as operators see it."""
+
+    house: House
+    generation: Generation
+    reloads: Reloads
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        ...
+
+    def ready(self) -> Mapping[str, bool]:
+        """Return what has to be in order for new exchanges, by name."""
+        ...
+
+
+GATEWAY: Final = web.AppKey("gateway", Running)
+
+
+def gateway_of(request: web.Request) -> Running:
+    """Return the gateway that a request of its admin listener is about."""
+    return request.app[GATEWAY]

@@ -1,0 +1,54 @@
+"""What the gateway has in force, on one page."""
+
+from typing import Final
+
+from aiohttp import web
+
+from aiogate import __version__
+from aiogate.server.admin.answers import json
+from aiogate.server.admin.reload import plain_report
+from aiogate.server.admin.route import Route
+from aiogate.server.admin.running import Running, gateway_of
+from aiogate.server.breaker_report import statuses_of
+from aiogate.server.budget_report import budgets_of, tightest
+from aiogate.server.generation import Generation
+
+__all__ = ["ROUTES", "verbose"]
+
+
+def verbose(gateway: Running) -> dict[str, object]:
+    """Return what is in force and under way."""
+    house, generation = gateway.house, gateway.generation
+    return {
+        "version": __version__,
+        "generation": generation.number,
+        "plugins": list(generation.pipeline.plugins),
+        "agents": list(generation.agents),
+        "state": generation.settings.state.url.reveal().partition(":")[0],
+        "degraded": house.state.degraded,
+        "gateways": house.state.gateways,
+        "open_exchanges": len(house.open_exchanges),
+        "outgoing_generations": {str(number): len(rest) for number, (rest, _) in house.outgoing.items()},
+        "last_reload": plain_report(gateway.reloads.last),
+        "breakers": list(statuses_of(generation).values()),
+        "endpoints": house.upstream.figures(house.clock.monotonic()),
+    }
+
+
+async def _status(request: web.Request) -> web.Response:
+    gateway = gateway_of(request)
+    budgets = tightest(await budgets_of(gateway.generation))
+    agents = _agents(gateway.generation)
+    return json({**verbose(gateway), "checks": gateway.ready(), "agents": agents, "budgets": budgets})
+
+
+def _agents(generation: Generation) -> list[dict[str, object]]:
+    """Return the agents with what the plugins know of their state: ``statuses()`` of those that have it."""
+    known = statuses_of(generation)
+    return [
+        {"id": agent_id, "capabilities": agent.capabilities, "breaker": known.get(agent_id)}
+        for agent_id, agent in generation.agents.items()
+    ]
+
+
+ROUTES: Final = (Route(method="GET", path="/api/status", handler=_status, summary="What is in force and under way."),)

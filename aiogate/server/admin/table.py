@@ -1,0 +1,16 @@
+"""All routes of the admin listener. A new subject: a file with its ``ROUTES``, and its name here."""
+
+from typing import Final
+
+from aiogate.server.admin import breaker, budgets, health, reload, status
+from aiogate.server.admin.route import Route
+
+__all__ = ["ROUTES"]
+
+ROUTES: Final[tuple[Route, ...]] = (
+    *health.ROUTES,
+    *status.ROUTES,
+    *budgets.ROUTES,
+    *reload.ROUTES,
+    *breaker.ROUTES,
+)
