@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import BinaryIO, Final
 
 import attrs
@@ -28,10 +29,12 @@ from aiogate.proxy.target import target_of
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.admin import admin_app
-from aiogate.server.counters import open_state
+from aiogate.server.counters import open_board, open_state
 from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
 from aiogate.server.drain import Drain
 from aiogate.server.generation import Generation
+from aiogate.server.halts.cutting import cut_all
+from aiogate.server.halts.in_force import TOPIC
 from aiogate.server.house import House
 from aiogate.server.inherited import Inherited
 from aiogate.server.metrics import Metrics
@@ -124,6 +127,7 @@ class Gateway:
         house = self.house = House(
             clock=self.clock,
             state=await open_state(self.settings.state, self.clock),
+            board=await open_board(self.settings.state),
             journal=Journal(self.settings.journal, self.clock),
             upstream=Upstream(),
             access_log=AccessLog(self.settings.server.access_log if self.stdout else "off", self.stdout),
@@ -132,6 +136,7 @@ class Gateway:
         )
         self.drain = Drain(house)
         self._rooms.push_async_callback(house.state.close)
+        self._rooms.push_async_callback(house.board.close)
         house.journal.open()
         self._rooms.callback(house.journal.close)
         keeper = Keeper(self.settings.journal, self.clock)
@@ -140,6 +145,7 @@ class Gateway:
         self._rooms.callback(house.access_log.close)
         self._rooms.push_async_callback(house.upstream.ended)
         self._rooms.callback(house.upstream.close)
+        await self._open_halts()
         house.metrics.started(lambda: len(house.open_exchanges), house.state, house.journal)
         self.pace = Pace(house.upstream.watch, lambda: self.settings.server)
         self.reloads = Reloads(self, house, self.load, self.retired)
@@ -149,6 +155,14 @@ class Gateway:
         runner = web.AppRunner(app, access_log=None)
         self.admin = await self._listen(runner, settings.admin.listen, inherited.admin)
         self.public = await self._listen(self._public_runner(), settings.server.listen, inherited.public)
+
+    async def _open_halts(self) -> None:
+        """Know what operators have stopped before anybody is let in."""
+        house = self.house
+        house.halts.cut = partial(cut_all, house)
+        topic = house.board.topic(TOPIC)
+        self._rooms.callback(house.halts.close)
+        await house.halts.open(topic, self.settings.journal.dir, self.clock, house.tasks.spawn)
 
     def _public_runner(self) -> web.ServerRunner:
         server = self._server = PublicServer(

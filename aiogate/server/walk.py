@@ -174,7 +174,9 @@ class Walk(Ending):
         host = self.inbound.headers.get(_HOST, "")
         request = Request(whole, replay, framing, host, framing is CHUNKED, upgrade)
         # a client that has its head already was told in it who serves
-        relief = None if self.answer.started else Relief(self.exchange, self.generation, self.house.state, self.house.halts)
+        relief = (
+            None if self.answer.started else Relief(self.exchange, self.generation, self.house.state, self.house.halts)
+        )
         return Trip(self.exchange, self.house.upstream, request, relief)
 
     def _handshake(self) -> tuple[None, str]:

@@ -52,4 +52,6 @@ async def _cancel(house: House, exchange: Exchange, task: tuple[str, str]) -> No
     except (UpstreamError, TimeoutError, KeyError) as error:
         _log.warning("exchange %s: agent %r was not told to cancel task %r: %s", exchange.id, agent.id, task_id, error)
     else:
-        _log.info("exchange %s: agent %r was told %s of task %r: %d", exchange.id, agent.id, method, task_id, said.status)
+        _log.info(
+            "exchange %s: agent %r was told %s of task %r: %d", exchange.id, agent.id, method, task_id, said.status
+        )

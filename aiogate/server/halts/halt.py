@@ -9,7 +9,7 @@ import orjson
 from aiogate.errors import Refusal, refusal
 from aiogate.exchange import Principal
 
-__all__ = ["TARGETS", "Halt", "duration"]
+__all__ = ["TARGETS", "Halt", "Kind", "duration"]
 
 Kind = Literal["kill", "pause"]
 TARGETS: Final = ("agent", "principal", "department", "key", "request")

@@ -1,7 +1,7 @@
 """The kills and pauses in force, as every exchange meets them: nothing to look at while there are none.
 
 They are told to all gateways on the board, and kept in a file beside the journal, so that none comes alive because a
-process is started anew or Redis has forgotten. Knows nothing of HTTP; who ends exchanges under way is told of each kill.
+process is started anew or Redis has forgotten. Knows nothing of HTTP; who ends exchanges is told of each kill.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from aiogate.board import Topic
 from aiogate.errors import Refusal, Refused, StateError, refusal
 from aiogate.exchange import Clock, Exchange, Reply
 from aiogate.server.halts.file import read_halts, write_halts
-from aiogate.server.halts.halt import Halt
+from aiogate.server.halts.halt import Halt, Kind
 
 __all__ = ["TOPIC", "Done", "Halts"]
 
@@ -124,15 +124,15 @@ class Halts:
         wall = self._clock.wall()
         return sorted((halt for halt in self.in_force if not halt.has_passed(wall)), key=lambda halt: halt.since)
 
-    def make(self, *, kind: str, reason: str, actor: str, seconds: float | None = None, **targets: str | None) -> Halt:
+    def make(self, *, kind: Kind, reason: str, actor: str, seconds: float | None = None, **targets: str | None) -> Halt:
         """Return a halt that is not in force yet; raises ``ValueError`` for what is none."""
         wall = self._clock.wall()
         if seconds is None and targets.get("request") is not None:
             seconds = _REQUEST_SECONDS
         until = None if seconds is None else wall + seconds
         name = f"{kind[0]}-{secrets.token_hex(4)}"
-        facts: dict[str, Any] = {"kind": kind, "reason": reason, "actor": actor, "since": wall, "until": until}
-        return Halt(id=name, **facts, **targets)
+        facts: dict[str, Any] = {"reason": reason, "actor": actor, "since": wall, "until": until, **targets}
+        return Halt(id=name, kind=kind, **facts)
 
     async def begin(self, halt: Halt) -> Done:
         """Put one in force, here at once; raises ``Refused`` where there are too many."""

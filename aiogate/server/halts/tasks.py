@@ -62,7 +62,7 @@ def _named(version: str, said: Mapping[str, Any]) -> tuple[str, str] | None:
 def _first_result(opening: bytes) -> Mapping[str, Any] | None:
     """Return the result in the first event, or what can be read of it where the event is longer than what is kept."""
     for line in opening.splitlines():
-        if line.startswith(b"data:") or line.startswith(b"{"):
+        if line.startswith((b"data:", b"{")):
             text = line.removeprefix(b"data:")
             result = _loaded(text).get("result")
             return result if isinstance(result, dict) else _mended(text)
