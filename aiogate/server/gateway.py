@@ -16,7 +16,7 @@ from aiohttp import http_parser, web
 from multidict import CIMultiDict
 
 from aiogate.errors import AiogateError
-from aiogate.exchange import Clock
+from aiogate.exchange import Clock, Reply
 from aiogate.journal.keeper import Keeper
 from aiogate.journal.writer import Journal
 from aiogate.pipeline.run import Pipeline
@@ -217,6 +217,9 @@ class Gateway:
         if target.is_probe:
             await self._probe(answer, target.full_path)
             return answer
+        if target.refused is not None and (document := generation.documents.get(target.full_path)) is not None:
+            await self._publish(answer, document)
+            return answer
         body, exchange = open_exchange(inbound, target, generation)
         body.pace = self.pace
         refused = target.refused or wrong_with(inbound)
@@ -240,6 +243,12 @@ class Gateway:
         body = orjson.dumps({"status": "ok" if ok else "unavailable"}, option=orjson.OPT_APPEND_NEWLINE)
         headers = CIMultiDict({"Content-Type": "application/json"})
         await answer.send(answer.whole(200 if ok else 503, headers, "Cache-Control: no-store", body))
+
+    @staticmethod
+    async def _publish(answer: Answer, document: Reply) -> None:
+        """Answer with what anybody may read; as with probes, there is no exchange."""
+        headers = CIMultiDict([("Content-Type", document.content_type), *document.headers])
+        await answer.send(answer.whole(document.status, headers, "X-Content-Type-Options: nosniff", document.body))
 
     @property
     def connections(self) -> int:
