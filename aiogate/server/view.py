@@ -50,6 +50,10 @@ class View:
         """The counters."""
         return self._house.state
 
+    def tell(self, event: str, *, agent: str | None = None, principal: str | None = None, **facts: object) -> None:
+        """Let those know of something who follow the events."""
+        self._house.events.tell(event, agent=agent, principal=principal, **facts)
+
     def spent(self, since: float) -> Iterable[Spent]:
         """Return what exchanges have used that started at ``since`` or later."""
         return spent_since(self._generation.settings.journal.dir, since)

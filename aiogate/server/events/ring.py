@@ -49,7 +49,7 @@ class Events:
         self._clock = clock
         self._ring: list[Event | None] = [None] * kept
         self._followers = 0
-        self._reached: dict[tuple[str | None, str | None], float] = {}
+        self._reached: dict[tuple[str | None, ...], float] = {}
         self.epoch = secrets.token_hex(4) if epoch is None else epoch
         self.count = 0
         """How many events there have been."""
@@ -97,11 +97,12 @@ class Events:
 
     def _tell_reached(self, kind: str, rule: str | None, agent_id: str | None, who: str | None, detail: str) -> None:
         now = self._clock.monotonic()
-        if self._reached.get((rule, who), -_AGAIN_SECONDS) + _AGAIN_SECONDS > now:
+        which = (rule, agent_id, who)
+        if self._reached.get(which, -_AGAIN_SECONDS) + _AGAIN_SECONDS > now:
             return
         if len(self._reached) >= _KNOWN_LIMITS:
             self._reached.clear()
-        self._reached[rule, who] = now
+        self._reached[which] = now
         self.tell(kind, agent=agent_id, principal=who, rule=rule, detail=detail)
 
     def _append(self, event: Event) -> None:
@@ -135,7 +136,7 @@ class Events:
         return max(self._first, self.count - len(self._ring)) if self._ring else self.count
 
     def event(self, number: int) -> Event:
-        """Return the event before which there were ``number``, with its text; one that is not there any more: KeyError."""
+        """Return the event before which there were ``number``; KeyError where it is not there any more."""
         if not self.oldest <= number < self.count:
             raise KeyError(number)
         event = self._ring[number % len(self._ring)]
@@ -161,7 +162,10 @@ def _data(kind: str, agent: str | None, principal: str | None, facts: tuple[Any,
         said: Mapping[str, object] = {"request_id": request_id, "method": method[:16], "path": path}
     elif kind == _FIRST_BYTE:
         request_id, wall, seconds, status = facts
-        said, wall = {"request_id": request_id, "status": status, "first_byte_seconds": round(seconds, 6)}, wall + seconds
+        said, wall = (
+            {"request_id": request_id, "status": status, "first_byte_seconds": round(seconds, 6)},
+            wall + seconds,
+        )
     else:
         wall, said = facts
     named = {name: value for name, value in (("principal", principal), ("agent", agent)) if value is not None}
