@@ -11,6 +11,7 @@ import attrs
 import pluggy
 
 from aiogate.agent import Agent
+from aiogate.board import Board
 from aiogate.claims import Claim, State
 from aiogate.errors import Refusal
 from aiogate.exchange import Clock, Exchange, Reply
@@ -77,6 +78,11 @@ class Gateway(Protocol):
 
         .. versionadded:: 0.1
         """
+        ...
+
+    @property
+    def board(self) -> Board:
+        """Small facts that every gateway on the same state knows within a second; they outlive every config."""
         ...
 
     def spent(self, since: float) -> Iterable[Spent]:

@@ -28,7 +28,7 @@ from aiogate.proxy.target import target_of
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.admin import admin_app
-from aiogate.server.counters import open_state
+from aiogate.server.counters import open_board, open_state
 from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
 from aiogate.server.drain import Drain
 from aiogate.server.events import Events
@@ -125,6 +125,7 @@ class Gateway:
         house = self.house = House(
             clock=self.clock,
             state=await open_state(self.settings.state, self.clock),
+            board=await open_board(self.settings.state),
             journal=Journal(self.settings.journal, self.clock),
             upstream=Upstream(),
             access_log=AccessLog(self.settings.server.access_log if self.stdout else "off", self.stdout),
@@ -134,6 +135,7 @@ class Gateway:
         )
         self.drain = Drain(house)
         self._rooms.push_async_callback(house.state.close)
+        self._rooms.push_async_callback(house.board.close)
         house.journal.open()
         self._rooms.callback(house.journal.close)
         keeper = Keeper(self.settings.journal, self.clock)
