@@ -31,6 +31,7 @@ from aiogate.server.admin import admin_app
 from aiogate.server.counters import open_board, open_state
 from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
 from aiogate.server.drain import Drain
+from aiogate.server.events import Events
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.inherited import Inherited
@@ -129,6 +130,7 @@ class Gateway:
             upstream=Upstream(),
             access_log=AccessLog(self.settings.server.access_log if self.stdout else "off", self.stdout),
             metrics=Metrics(),
+            events=Events(self.settings.admin.events, self.clock),
             notifier=self.notifier,
         )
         self.drain = Drain(house)
