@@ -8,6 +8,8 @@ Signing takes 50 microseconds of the loop's time for each request that is sent. 
 import base64
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -113,42 +115,41 @@ class SignedContext:
 
 
 def _private(path: Path) -> "Ed25519PrivateKey":
-    ed25519, serialization = _library()
+    _need_the_library()
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - heavy
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - as above
+
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        key = load_pem_private_key(path.read_bytes(), None)
     except (ValueError, TypeError) as error:
         msg = f"{path} holds no private key in PEM without a password"
         raise ValueError(msg) from error
-    if not isinstance(key, ed25519.Ed25519PrivateKey):
+    if not isinstance(key, Ed25519PrivateKey):
         msg = f"{path} holds another kind of key; make one by: openssl genpkey -algorithm ed25519 -out {path.name}"
         raise ValueError(msg)  # noqa: TRY004 - what a config says, not a mistake of the code
     return key
 
 
 def _public(path: Path) -> "Ed25519PublicKey":
-    ed25519, serialization = _library()
+    _need_the_library()
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - heavy
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415 - as above
+
     text = path.read_bytes()
     if b"PRIVATE KEY-----" in text:
         return _private(path).public_key()
-    try:
-        key = serialization.load_pem_public_key(text)
-    except ValueError:
-        key = None
-    if not isinstance(key, ed25519.Ed25519PublicKey):
-        msg = f"{path} holds no Ed25519 key in PEM"
-        raise ValueError(msg)  # noqa: TRY004 - as above
-    return key
+    with suppress(ValueError):
+        key = load_pem_public_key(text)
+        if isinstance(key, Ed25519PublicKey):
+            return key
+    msg = f"{path} holds no Ed25519 key in PEM"
+    raise ValueError(msg)
 
 
-def _library() -> tuple[Any, Any]:
-    """Return what signs: it is heavy, and nobody else here needs it."""
-    try:
-        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - heavy
-        from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415 - as above
-    except ImportError as error:
+def _need_the_library() -> None:
+    if find_spec("cryptography") is None:
         msg = "signed_context needs the package cryptography: pip install 'aiogate[context]'"
-        raise ValueError(msg) from error
-    return ed25519, serialization
+        raise ValueError(msg)
 
 
 def _jwk(key: "Ed25519PublicKey") -> dict[str, str]:
