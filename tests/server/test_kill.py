@@ -208,6 +208,9 @@ async def test_a_kill_expires_by_itself(client: aiohttp.ClientSession, tmp_path:
         assert (await Open.of(gateway, "bob", "one")).is_open
         async with client.get(f"{gateway.admin_url}/api/kills") as response:
             assert await response.json() == []
+        events = gateway.gateway.house.events
+        told = [events.text(number) for number in range(events.oldest, events.count)]
+        assert [text.count(b'"reason":"it spends"') for text in told if b"event: kill" in text] == [1]
 
 
 async def test_what_is_killed_stays_so_over_a_reload_and_a_restart(

@@ -10,7 +10,7 @@ from aiogate.server.halts.halt import Halt
 from aiogate.server.halts.tasks import cancelling, task_of
 from aiogate.server.house import House
 
-__all__ = ["cut_all"]
+__all__ = ["cut_all", "tell"]
 
 _log: Final = logging.getLogger(__name__)
 _CANCEL_SECONDS: Final = 5.0
@@ -34,6 +34,13 @@ def cut_all(house: House, halt: Halt) -> int:
     if count:
         _log.warning("kill %s by %s has ended %d exchanges: %s", halt.id, halt.actor, count, halt.reason)
     return count
+
+
+def tell(house: House, halt: Halt) -> None:
+    """Tell those who follow the events that one has come into force, or was lifted."""
+    facts = {name: value for name, value in halt.targets.items() if name not in {"agent", "principal"}}
+    facts |= {"id": halt.id, "action": "lift" if halt.lifted else halt.kind, "reason": halt.reason, "actor": halt.actor}
+    house.events.tell("kill", agent=halt.agent, principal=halt.principal, **facts)
 
 
 async def _cancel(house: House, exchange: Exchange, task: tuple[str, str]) -> None:
