@@ -26,10 +26,11 @@ if TYPE_CHECKING:
         budget_refusal,
     )
     from aiogate.errors import AiogateError, Refusal, Refused, StateError, refusal
-    from aiogate.exchange import Attempt, Clock, Exchange, Key, Outcome, Principal, Reply, Usage
+    from aiogate.exchange import ANONYMOUS, Attempt, Clock, Exchange, Key, Outcome, Principal, Reply, Usage
     from aiogate.hookspecs import Finding, Gateway, Observer, Ranked, Spent, hookimpl
 
 __all__ = [
+    "ANONYMOUS",
     "LARGEST_AMOUNT",
     "Agent",
     "AiogateError",

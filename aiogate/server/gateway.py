@@ -16,7 +16,7 @@ from aiohttp import http_parser, web
 from multidict import CIMultiDict
 
 from aiogate.errors import AiogateError
-from aiogate.exchange import Clock
+from aiogate.exchange import Clock, Reply
 from aiogate.journal.keeper import Keeper
 from aiogate.journal.writer import Journal
 from aiogate.pipeline.run import Pipeline
@@ -31,6 +31,7 @@ from aiogate.server.admin import admin_app
 from aiogate.server.counters import open_board, open_state
 from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
 from aiogate.server.drain import Drain
+from aiogate.server.events import Events
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.inherited import Inherited
@@ -129,6 +130,7 @@ class Gateway:
             upstream=Upstream(),
             access_log=AccessLog(self.settings.server.access_log if self.stdout else "off", self.stdout),
             metrics=Metrics(),
+            events=Events(self.settings.admin.events, self.clock),
             notifier=self.notifier,
         )
         self.drain = Drain(house)
@@ -217,6 +219,9 @@ class Gateway:
         if target.is_probe:
             await self._probe(answer, target.full_path)
             return answer
+        if target.refused is not None and (document := generation.documents.get(target.full_path)) is not None:
+            await self._publish(answer, document)
+            return answer
         body, exchange = open_exchange(inbound, target, generation)
         body.pace = self.pace
         refused = target.refused or wrong_with(inbound)
@@ -240,6 +245,12 @@ class Gateway:
         body = orjson.dumps({"status": "ok" if ok else "unavailable"}, option=orjson.OPT_APPEND_NEWLINE)
         headers = CIMultiDict({"Content-Type": "application/json"})
         await answer.send(answer.whole(200 if ok else 503, headers, "Cache-Control: no-store", body))
+
+    @staticmethod
+    async def _publish(answer: Answer, document: Reply) -> None:
+        """Answer with what anybody may read; as with probes, there is no exchange."""
+        headers = CIMultiDict([("Content-Type", document.content_type), *document.headers])
+        await answer.send(answer.whole(document.status, headers, "X-Content-Type-Options: nosniff", document.body))
 
     @property
     def connections(self) -> int:

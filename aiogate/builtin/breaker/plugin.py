@@ -65,6 +65,7 @@ class Breaker:
         if isinstance(previous, Breaker):
             before = self._circuits
             previous._circuits.adopt(before.config)  # noqa: SLF001 - of the same class
+            previous._circuits.tell = before.tell  # noqa: SLF001 - likewise
             self._circuits = previous._circuits  # noqa: SLF001 - likewise
             if before.untold is not None:
                 before.untold.some.set()  # who waits there looks at the other ones from now on
@@ -76,6 +77,7 @@ class Breaker:
         """Take the clock and the agents, and refuse settings for an agent that there is not; join other gateways."""
         self._clock = gateway.clock
         self._agents = gateway.agents
+        self._circuits.tell = gateway.tell
         for agent_id in self._circuits.config.agents:
             self._known(agent_id)
         if not gateway.board.is_shared:

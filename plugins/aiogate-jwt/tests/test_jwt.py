@@ -105,6 +105,7 @@ async def gateway_with(
     async with fake_agent() as agent:
         more = {name: settings.pop(name) for name in ("refresh_seconds", "cooldown_seconds") if name in settings}
         config = {
+            "server": {"anonymous": settings.pop("anonymous", False)},
             "pipeline": {"plugins": list(plugins)},
             "plugins": {
                 "jwt": {"issuers": {"corp": {"issuer": issuer.url, "audience": [AUDIENCE], **settings}}, **more},
@@ -261,6 +262,16 @@ async def test_tokens_and_api_keys_live_in_one_pipeline(key: RSAKey, tmp_path: P
             assert seen_headers(agent)["Authorization"] == f"Bearer {foreign}"  # it is the agent's
         served = [record["principal"] for record in gateway.records() if record["status"] == 200]
         assert served == ["alice", "bob", "bob"]
+
+
+async def test_who_may_be_anonymous_is_known_by_a_token_all_the_same(key: RSAKey, tmp_path: Path) -> None:
+    async with fake_issuer(key) as issuer:
+        async with gateway_with(issuer, tmp_path, anonymous=True, default_roles=("analyst",)) as (gateway, _):
+            assert (await call(gateway, issuer.token(key)))[0] == 200
+            assert (await call(gateway, issuer.token(key, aud="other")))[0] == 401
+            assert (await call(gateway, ""))[0] == 403  # without the agent's role
+            said = [(record["principal"], record["status"]) for record in gateway.records()]
+        assert said == [("alice", 200), ("anonymous", 401), ("anonymous", 403)]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import aiohttp
 import attrs
 from multidict import istr
 
-from aiogate import AiogateError, Clock, Exchange, Gateway, Principal, Refusal, hookimpl, refusal
+from aiogate import ANONYMOUS, AiogateError, Clock, Exchange, Gateway, Principal, Refusal, hookimpl, refusal
 from aiogate_jwt.claims import InvalidTokenError, check, is_over, principal_of
 from aiogate_jwt.key_sets import KeySet
 from aiogate_jwt.settings import JwtConfig
@@ -136,7 +136,7 @@ class Jwt:
 
 
 def _bearer(exchange: Exchange) -> str | None:
-    if exchange.principal is not None:
+    if exchange.principal is not None and exchange.principal is not ANONYMOUS:
         return None
     values = exchange.request_headers.getall(_AUTHORIZATION, ())
     if len(values) != 1 or values[0][: len(_SCHEME)].lower() != _SCHEME:
