@@ -98,9 +98,10 @@ async def test_what_one_opens_all_open_and_what_a_probe_closes_all_close(fleet: 
     await until(lambda: sum(caller.done() for caller in callers) == len(callers) - 1, SECONDS)
     refused = Counter(caller.result() for caller in callers if caller.done())
     assert refused == {(503, "1"): len(callers) - 1}
-    assert len(fleet.agent.seen) == 6
+    await until(lambda: len(fleet.agent.seen) == 6)
     fleet.moody.may_answer.set()  # with a 500: all open for twice as long, less a fifth at most
     await asyncio.gather(*callers)
+    assert len(fleet.agent.seen) == 6
     await fleet.all_are(Phase.OPEN)
     waits = {round(fleet.breaker(number).statuses()[0].retry_after_seconds) for number in range(3)}
     assert min(waits) >= 48 - WITHIN_SECONDS
