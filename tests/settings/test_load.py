@@ -16,7 +16,7 @@ listen = "8080"
 anonymus = true
 
 [admin]
-listen = "10.0.0.1"
+listen = "10.0.0.1:99999"
 
 [state]
 url = "redis+cluster://:hunter2@cache"
