@@ -18,6 +18,7 @@ from aiogate.server.crowd import Crowd
 from aiogate.server.generation import Generation
 from aiogate.server.metrics import Metrics
 from aiogate.server.notify import Notifier
+from aiogate.server.siblings import Siblings
 from aiogate.state import State
 
 __all__ = ["House", "Tasks", "UnderWay"]
@@ -94,6 +95,7 @@ class House:
     access_log: AccessLog
     metrics: Metrics
     notifier: Notifier = attrs.field(factory=Notifier)
+    siblings: Siblings = attrs.field(factory=Siblings)
     tasks: Tasks = attrs.field(factory=Tasks)
     crowd: Crowd = attrs.field(factory=Crowd)
     open_exchanges: dict[str, UnderWay] = attrs.field(factory=dict)

@@ -28,7 +28,7 @@ def plain_report(report: Report) -> dict[str, Any]:
 
 
 async def _reload(request: web.Request) -> web.Response:
-    report = await gateway_of(request).reloads.reload("api")
+    report = await gateway_of(request).together.reload("api")
     if report.successful:
         return json(plain_report(report))
     return problem(refusal("config_invalid", _refused(report), members=plain_report(report)), "/api/reload")
