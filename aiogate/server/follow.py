@@ -102,7 +102,7 @@ async def _reloaded(gateway: Followed, watching: AsyncGenerator[object, None], s
         now = await asyncio.to_thread(Look.at, gateway.settings.path, seen)
         # without an event to say that somebody has finished writing, a second look does
         if now != seen and (changes or now == before):
-            if gateway.siblings.is_eldest:
+            if await gateway.siblings.is_eldest():
                 await gateway.together.reload("watch")
             if now.folders != seen.folders:
                 return now

@@ -16,7 +16,7 @@ from aiohttp import http_parser, web
 from multidict import CIMultiDict
 
 from aiogate.errors import AiogateError
-from aiogate.exchange import Clock
+from aiogate.exchange import Clock, Reply
 from aiogate.journal.keeper import Keeper
 from aiogate.journal.writer import Journal
 from aiogate.pipeline.run import Pipeline
@@ -28,9 +28,10 @@ from aiogate.proxy.target import target_of
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.admin import admin_app
-from aiogate.server.counters import open_state
+from aiogate.server.counters import open_board, open_state
 from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
 from aiogate.server.drain import Drain
+from aiogate.server.events import Events
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.inherited import Inherited
@@ -133,15 +134,18 @@ class Gateway:
         house = self.house = House(
             clock=self.clock,
             state=await open_state(self.settings.state, self.clock),
+            board=await open_board(self.settings.state),
             journal=Journal(self.settings.journal, self.clock),
             upstream=Upstream(),
             access_log=AccessLog(self.settings.server.access_log if self.stdout else "off", self.stdout),
             metrics=Metrics(),
+            events=Events(self.settings.admin.events, self.clock),
             notifier=self.notifier,
             siblings=self.siblings,
         )
         self.drain = Drain(house)
         self._rooms.push_async_callback(house.state.close)
+        self._rooms.push_async_callback(house.board.close)
         house.journal.open()
         self._rooms.callback(house.journal.close)
         keeper = Keeper(self.settings.journal, self.clock)
@@ -160,8 +164,8 @@ class Gateway:
         runner = web.AppRunner(app, access_log=None)
         self.admin = await self._listen(runner, settings.admin.listen, inherited.admin)
         self.public = await self._listen(self._public_runner(), settings.server.listen, inherited.public)
-        if self.siblings.socket is not None:  # the last: who is there is asked
-            await web.UnixSite(runner, self.siblings.socket).start()
+        if runner.server is not None:  # the last: who is there is asked
+            await self.siblings.listen(runner.server)
             await self.together.catch_up()
 
     def _public_runner(self) -> web.ServerRunner:
@@ -200,7 +204,7 @@ class Gateway:
         reloads: Reloads | None = getattr(self, "reloads", None)
         if house is not None:
             house.stopping = True
-            self.siblings.leave()
+            await self.siblings.leave()
             if reloads is not None:
                 await reloads.stop()
             delay = self.settings.server.drain_delay_seconds
@@ -230,6 +234,9 @@ class Gateway:
         if target.is_probe:
             await self._probe(answer, target.full_path)
             return answer
+        if target.refused is not None and (document := generation.documents.get(target.full_path)) is not None:
+            await self._publish(answer, document)
+            return answer
         body, exchange = open_exchange(inbound, target, generation)
         body.pace = self.pace
         refused = target.refused or wrong_with(inbound)
@@ -253,6 +260,12 @@ class Gateway:
         body = orjson.dumps({"status": "ok" if ok else "unavailable"}, option=orjson.OPT_APPEND_NEWLINE)
         headers = CIMultiDict({"Content-Type": "application/json"})
         await answer.send(answer.whole(200 if ok else 503, headers, "Cache-Control: no-store", body))
+
+    @staticmethod
+    async def _publish(answer: Answer, document: Reply) -> None:
+        """Answer with what anybody may read; as with probes, there is no exchange."""
+        headers = CIMultiDict([("Content-Type", document.content_type), *document.headers])
+        await answer.send(answer.whole(document.status, headers, "X-Content-Type-Options: nosniff", document.body))
 
     @property
     def connections(self) -> int:

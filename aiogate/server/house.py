@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import attrs
 
+from aiogate.board import Board
 from aiogate.errors import Refusal, refusal
 from aiogate.exchange import Clock, Exchange
 from aiogate.journal.writer import Journal
@@ -15,6 +16,7 @@ from aiogate.proxy.answer import Answer
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.crowd import Crowd
+from aiogate.server.events import Events
 from aiogate.server.generation import Generation
 from aiogate.server.metrics import Metrics
 from aiogate.server.notify import Notifier
@@ -83,6 +85,11 @@ class UnderWay(Protocol):
         """What it began with and ends on."""
         ...
 
+    @property
+    def heard_at(self) -> float | None:
+        """When its agent was last heard of, in the loop's time; None: no answer is passed on."""
+        ...
+
 
 @attrs.define(kw_only=True)
 class House:
@@ -90,10 +97,12 @@ class House:
 
     clock: Clock
     state: State
+    board: Board
     journal: Journal
     upstream: Upstream
     access_log: AccessLog
     metrics: Metrics
+    events: Events
     notifier: Notifier = attrs.field(factory=Notifier)
     siblings: Siblings = attrs.field(factory=Siblings)
     tasks: Tasks = attrs.field(factory=Tasks)

@@ -31,6 +31,7 @@ Came = tuple[tuple[Problem, ...], tuple[Problem, ...]]
 """What has come of an attempt: the problems, which there are none of if it went well, and what takes a restart."""
 
 _log: Final = logging.getLogger(__name__)
+_TOLD_PROBLEMS: Final = 10
 _START_SECONDS: Final = 60.0
 """How long the plugins of a new config may take to start, all together; the old config serves meanwhile."""
 
@@ -145,11 +146,11 @@ class Reloads:
             self._house.notifier.ready(_status(report))
             return report
 
-    def report(self, cause: str, came: Came) -> Report:
+    def report(self, cause: str, came: Came, *, logs: bool = True) -> Report:
         """Note and return what has come of an attempt: its problems, and what takes a restart."""
         number, (problems, kept) = self._gateway.generation.number, came
         report = Report(cause=cause, at=self._house.clock.wall(), generation=number, problems=problems, kept=kept)
-        self._note(report)
+        self._note(report, logs=logs)
         return report
 
     async def prepare(self, number: int | None = None) -> "Candidate | Came":
@@ -209,11 +210,18 @@ class Reloads:
         if self._retired is not None:
             asyncio.get_running_loop().call_soon(self._retired)  # when this coroutine holds nothing any more
 
-    def _note(self, report: Report) -> None:
+    def _note(self, report: Report, *, logs: bool = True) -> None:
         self.last = report
         self._house.metrics.loaded(report.generation, report.at, successful=report.successful)
-        if report.cause == "start":
+        if report.cause == "start" or not logs:
             return
+        self._house.events.tell(
+            "reload",
+            cause=report.cause,
+            generation=report.generation,
+            successful=report.successful,
+            problems=[str(problem) for problem in report.problems[:_TOLD_PROBLEMS]],
+        )
         if report.successful:
             _log.info("%s: generation %d is in force", report.cause, report.generation)
         else:

@@ -14,7 +14,8 @@ the answers mean.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -50,32 +51,41 @@ class Siblings:
     Args:
         folder: where their sockets are; None: there are no other workers.
         name: of this one; a number, lower ones are older.
+        supervisor: the process that started them all and hears what comes of reloads.
     """
 
     folder: Path | None = None
     name: str = "1"
+    supervisor: int | None = None
+    _server: asyncio.Server | None = attrs.field(default=None, init=False)
 
     @property
     def socket(self) -> Path | None:
         """Where this worker listens for the others; None: there are none."""
         return None if self.folder is None else self.folder / f"{self.name}{SOCKET}"
 
-    @property
-    def is_eldest(self) -> bool:
-        """Whether no other worker has been here for longer: what one of them does for all is this one's to do."""
-        return all(int(self.name) <= int(name) for name in self.names())
-
-    def leave(self) -> None:
-        """Be no sibling any more: this one is about to stop."""
+    async def listen(self, protocols: Callable[[], asyncio.Protocol]) -> None:
+        """Be a sibling from now on: serve the others by such protocols."""
         if self.socket is not None:
-            self.socket.unlink(missing_ok=True)
+            opened = await asyncio.to_thread(_bound, self.socket)
+            self._server = await asyncio.get_running_loop().create_unix_server(protocols, sock=opened)
 
-    def names(self) -> list[str]:
+    async def leave(self) -> None:
+        """Be none any more: this one is about to stop."""
+        if self._server is not None and self.socket is not None:
+            self._server.close()
+            await asyncio.to_thread(self.socket.unlink, missing_ok=True)
+
+    async def is_eldest(self) -> bool:
+        """Tell whether no other worker has been here for longer: what one of them does for all is this one's to do."""
+        return all(int(self.name) <= int(name) for name in await self.names())
+
+    async def names(self) -> list[str]:
         """Return the names of the other workers, the oldest first."""
         if self.folder is None:
             return []
-        found = (path.stem for path in self.folder.glob(f"*{SOCKET}"))
-        return sorted((name for name in found if name != self.name), key=int)
+        found = await asyncio.to_thread(list, self.folder.glob(f"*{SOCKET}"))
+        return sorted((path.stem for path in found if path.stem != self.name), key=int)
 
     async def gather(self, path: str, method: str = "GET", said: object = None) -> list[Any]:
         """Return what the others answer to a request, parsed; who does not answer in time is left out."""
@@ -94,7 +104,7 @@ class Siblings:
             said: goes with it as JSON; None: nothing does.
             seconds: how long to wait.
         """
-        names = self.names()
+        names = await self.names()
         answers = await asyncio.gather(*(self._asked(name, path, method, said, seconds) for name in names))
         return {name: answer for name, answer in zip(names, answers, strict=True) if answer is not _GONE}
 
@@ -113,7 +123,7 @@ class Siblings:
 
         try:
             while True:
-                for name in self.names():
+                for name in await self.names():
                     if name not in listening or listening[name].done():
                         listening[name] = asyncio.get_running_loop().create_task(listen(name))
                 end = asyncio.get_running_loop().time() + _LOOK_SECONDS
@@ -158,3 +168,12 @@ class Siblings:
         timeout = aiohttp.ClientTimeout(total=seconds, connect=_SECONDS)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             yield session
+
+
+def _bound(path: Path) -> socket.socket:
+    """Return a socket there; who asks before it listens is refused, and asks again."""
+    path.unlink(missing_ok=True)
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    opened.setblocking(False)
+    opened.bind(str(path))
+    return opened

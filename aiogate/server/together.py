@@ -122,7 +122,7 @@ class Together:
             return _plain(((Problem("", "the worker was not ready to go over to it"),), ()))
         try:
             came = await self._reloads.adopt(candidate)
-            self._reloads.report(cause, came)
+            self._reloads.report(cause, came, logs=bool(came[0]))
         finally:
             self._reloads.lock.release()
         return _plain(came)
@@ -134,13 +134,14 @@ class Together:
             await candidate.lifespans.leave()
             self._reloads.lock.release()
         if cause:
-            self._reloads.report(cause, (tuple(problems), ()))
+            self._reloads.report(cause, (tuple(problems), ()), logs=False)
 
     # the rest
 
     async def _lead(self, folder: Path, cause: str) -> Report:
         async with self._alone(folder), self._reloads.lock:
-            number = self._number() + 1
+            before = await asyncio.to_thread(InForce.read, folder)
+            number = max(self._number(), before.number if before else 0) + 1
             asked = asyncio.create_task(self._ask("prepare", {"number": number}))
             mine = await self._reloads.prepare(number)
             answers = {self._siblings.name: _plain(mine), **await asked}
@@ -150,7 +151,6 @@ class Together:
                     await mine.lifespans.leave()
                 await self._ask("abandon", {"cause": cause, "problems": list(map(attrs.asdict, problems))})
                 report = self._reloads.report(cause, (problems, ()))
-                before = await asyncio.to_thread(InForce.read, folder)
                 await self._note(folder, before.fingerprint if before else "", report)
                 return report
             # whoever is started from now on begins with it
@@ -173,7 +173,8 @@ class Together:
         said = "" if report.successful else str(report.problems[0]).partition("\n")[0]
         now = InForce(number=report.generation, fingerprint=fingerprint, successful=report.successful, said=said)
         await asyncio.to_thread(now.write, folder)
-        os.kill(os.getppid(), signal.SIGUSR1)
+        if self._siblings.supervisor is not None:
+            os.kill(self._siblings.supervisor, signal.SIGUSR1)
 
     def _taken(self) -> Candidate | None:
         candidate, self._candidate = self._candidate, None

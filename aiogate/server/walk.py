@@ -109,6 +109,7 @@ class Walk(Ending):
             error.__traceback__ = None  # the response keeps the error, whose frames keep the response: a circle
             await self._refuse(*self._why(error))
             return
+        self._response = response
         try:
             await self._relay(agent, response, head)
         except UpstreamError as error:
@@ -123,6 +124,7 @@ class Walk(Ending):
                 left.client_left(response)
             raise
         finally:
+            self._response = None
             if left is None or not left.remains:
                 response.close()
                 if self._trip is not None:
@@ -130,7 +132,9 @@ class Walk(Ending):
 
     async def _open(self, agent: Agent) -> tuple[Agent, Response, Head]:
         """Send the request; return who has served, and its response when its head is there."""
-        exchange, destination = self.exchange, self.house.upstream.to(agent)
+        exchange, destination, events = self.exchange, self.house.upstream.to(agent), self.house.events
+        if events.on:
+            events.started(exchange, agent.id)
         upgrade = _UPGRADE in self.inbound.headers and wants_websocket(self.inbound)
         body, framing = self._handshake() if upgrade else await self._body(agent)
         if destination.endpoints is not None:

@@ -31,6 +31,9 @@ class House:
     def __attrs_post_init__(self) -> None:
         self.breaker = self.built(self.config)
 
+    def tell(self, event: str, **facts: object) -> None:
+        pass
+
     @property
     def clock(self) -> Clock:
         return Clock(monotonic=lambda: self.now, wall=lambda: WALL)

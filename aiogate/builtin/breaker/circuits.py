@@ -45,6 +45,8 @@ class Circuits:
     config: BreakerConfig
     random: Callable[[], float]
     shut: dict[str, Circuit] = attrs.field(factory=dict, init=False)
+    tell: Callable[..., None] | None = attrs.field(default=None, init=False)
+    """Lets operators know, as ``Gateway.tell`` does."""
     _all: dict[str, Circuit] = attrs.field(factory=dict, init=False)
 
     def adopt(self, config: BreakerConfig) -> None:
@@ -68,6 +70,9 @@ class Circuits:
         phase = circuit.phase(now)
         if before != (phase, circuit.openings):
             _tell(agent_id, circuit, phase, now)
+            if self.tell is not None:
+                told = _status(agent_id, circuit, now)
+                self.tell("breaker", agent=agent_id, before=before[0], **attrs.asdict(told, filter=_is_told))
         if circuit.is_clear(now):
             self.shut.pop(agent_id, None)
         else:
@@ -89,6 +94,11 @@ def _status(agent_id: str, circuit: Circuit, now: float) -> Status:
         actor=hold.actor if hold else None,
         reason=hold.reason if hold else None,
     )
+
+
+def _is_told(field: "attrs.Attribute[object]", value: object) -> bool:
+    """Leave out what is told anyway, and what there is not."""
+    return field.name != "agent" and value is not None
 
 
 def _tell(agent_id: str, circuit: Circuit, phase: Phase, now: float) -> None:

@@ -47,6 +47,7 @@ class Breaker:
         """
         if isinstance(previous, Breaker):
             previous._circuits.adopt(self._circuits.config)  # noqa: SLF001 - of the same class
+            previous._circuits.tell = self._circuits.tell  # noqa: SLF001 - likewise
             self._circuits = previous._circuits  # noqa: SLF001 - likewise
 
     # the hooks
@@ -56,6 +57,7 @@ class Breaker:
         """Take the clock and the agents, and refuse settings for an agent that there is not."""
         self._clock = gateway.clock
         self._agents = gateway.agents
+        self._circuits.tell = gateway.tell
         for agent_id in self._circuits.config.agents:
             self._known(agent_id)
 

@@ -21,11 +21,20 @@ from aiogate.server.siblings import SOCKET
 from aiogate.server.together import InForce
 from aiogate.settings.model import Address, Settings
 
-__all__ = ["Fleet", "listening"]
+__all__ = ["Fleet", "listening", "made_folder"]
 
 _BACKLOG: Final = 1024
 _LONGEST: Final = 80
 """A Unix socket's path has at most 107 bytes, 103 on macOS; its name takes a few of them."""
+
+
+def made_folder() -> Path:
+    """Return a new directory that this user alone can enter, with a path that is short enough for sockets in it."""
+    made = Path(tempfile.mkdtemp(prefix="aiogate-"))
+    if len(str(made)) > _LONGEST:
+        made.rmdir()
+        made = Path(tempfile.mkdtemp(prefix="aiogate-", dir="/tmp"))
+    return made
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -51,7 +60,7 @@ class Fleet:
     say: Callable[[str], None]
     number: int = 1
     fingerprint: str = attrs.field(init=False)
-    folder: Path = attrs.field(init=False)
+    folder: Path = attrs.field(init=False, factory=made_folder)
     up: bool = False
     known: set[int] = attrs.field(factory=set, init=False)
     """Workers that have listened."""
@@ -59,14 +68,6 @@ class Fleet:
     @fingerprint.default
     def _of_the_first(self) -> str:
         return fingerprint_of(self.settings)
-
-    @folder.default
-    def _made(self) -> Path:
-        made = Path(tempfile.mkdtemp(prefix="aiogate-"))  # 0700
-        if len(str(made)) > _LONGEST:
-            made.rmdir()
-            made = Path(tempfile.mkdtemp(prefix="aiogate-", dir="/tmp"))
-        return made
 
     @property
     def settings(self) -> Settings:

@@ -74,7 +74,7 @@ class GatewayWorker(Worker):  # type: ignore[misc] # gunicorn has no types
             load=fleet.read,
             retired=gc.collect,
             inherited=fleet.sockets,
-            siblings=Siblings(fleet.folder, str(self.age)),
+            siblings=Siblings(fleet.folder, str(self.age), self.ppid),
             number=fleet.number,
         )
         del settings, pipeline
