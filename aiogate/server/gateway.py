@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import BinaryIO, Final
 
 import attrs
@@ -33,6 +34,8 @@ from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
 from aiogate.server.drain import Drain
 from aiogate.server.events import Events
 from aiogate.server.generation import Generation
+from aiogate.server.halts.cutting import cut_all, tell
+from aiogate.server.halts.in_force import TOPIC
 from aiogate.server.house import House
 from aiogate.server.inherited import Inherited
 from aiogate.server.metrics import Metrics
@@ -144,6 +147,7 @@ class Gateway:
         self._rooms.callback(house.access_log.close)
         self._rooms.push_async_callback(house.upstream.ended)
         self._rooms.callback(house.upstream.close)
+        await self._open_halts()
         house.metrics.started(lambda: len(house.open_exchanges), house.state, house.journal)
         self.pace = Pace(house.upstream.watch, lambda: self.settings.server)
         self.reloads = Reloads(self, house, self.load, self.retired)
@@ -153,6 +157,14 @@ class Gateway:
         runner = web.AppRunner(app, access_log=None)
         self.admin = await self._listen(runner, settings.admin.listen, inherited.admin)
         self.public = await self._listen(self._public_runner(), settings.server.listen, inherited.public)
+
+    async def _open_halts(self) -> None:
+        """Know what operators have stopped before anybody is let in."""
+        house = self.house
+        house.halts.cut, house.halts.heard = partial(cut_all, house), partial(tell, house)
+        topic = house.board.topic(TOPIC)
+        self._rooms.callback(house.halts.close)
+        await house.halts.open(topic, self.settings.journal.dir, self.clock, house.tasks.spawn)
 
     def _public_runner(self) -> web.ServerRunner:
         server = self._server = PublicServer(

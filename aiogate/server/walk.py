@@ -82,7 +82,7 @@ class Walk(Ending):
             await self._refuse(self.refused)
             return
         try:
-            admitted = await admit(exchange, self.generation, self.house.state, self.house.crowd)
+            admitted = await admit(exchange, self.generation, self.house.state, self.house.crowd, self.house.halts)
         except Refused as refused:
             admitted = refused.refusal
         except PluginError as error:
@@ -90,6 +90,9 @@ class Walk(Ending):
             failed = refusal("plugin_failed", f"plugin {error.plugin!r} failed; nothing was sent to an agent")
             await self._refuse(failed, Outcome.PLUGIN_FAILED)
             return
+        halts = self.house.halts
+        if halts.in_force and isinstance(admitted, Agent):
+            admitted = halts.why_not(exchange, admitted.id) or admitted
         if isinstance(admitted, Agent):
             await self._forward(admitted)
         elif isinstance(admitted, Reply):
@@ -175,7 +178,9 @@ class Walk(Ending):
         host = self.inbound.headers.get(_HOST, "")
         request = Request(whole, replay, framing, host, framing is CHUNKED, upgrade)
         # a client that has its head already was told in it who serves
-        relief = None if self.answer.started else Relief(self.exchange, self.generation, self.house.state)
+        relief = (
+            None if self.answer.started else Relief(self.exchange, self.generation, self.house.state, self.house.halts)
+        )
         return Trip(self.exchange, self.house.upstream, request, relief)
 
     def _handshake(self) -> tuple[None, str]:

@@ -40,6 +40,7 @@ class RedisBoard:
         self._topics: dict[str, RedisTopic] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
+        self.is_shared: Final = True
         self.degraded: str | None = "Redis has not been asked yet"
         """Why what is known may be old; None: it is current."""
 
