@@ -44,6 +44,7 @@ from aiogate.server.notify import Notifier
 from aiogate.server.open import open_exchange
 from aiogate.server.protocol import PublicServer
 from aiogate.server.reload import Load, Reloads
+from aiogate.server.sampling import Sampling
 from aiogate.server.siblings import Siblings
 from aiogate.server.together import Together
 from aiogate.server.walk import Walk
@@ -160,6 +161,7 @@ class Gateway:
         self._rooms.callback(house.upstream.close)
         await self._open_halts()
         house.metrics.started(lambda: len(house.open_exchanges), house.state, house.journal)
+        house.upstream.watch.add(Sampling(self))
         self.pace = Pace(house.upstream.watch, lambda: self.settings.server)
         self.reloads = Reloads(self, house, self.load, self.retired)
         self.together = Together(self.reloads, self.siblings, lambda: self.generation.number)
