@@ -118,6 +118,15 @@ class Metrics(Collector):
         """Return what is known of each agent, by id; of what went to none under ``""``."""
         return self._agents
 
+    def hits(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return how often each rule has refused an exchange, and how often one in the shadow would have."""
+        refused, shadows = Counter[str](), Counter[str]()
+        for numbers in self._agents.values():
+            for (_, rule), count in numbers.decisions.items():
+                refused[rule] += count
+            shadows.update(numbers.shadow_denials)
+        return dict(refused), dict(shadows)
+
     def exposition(self, more: tuple[Metric, ...] = ()) -> tuple[bytes, str]:
         """Return the metrics as text and its content type, with what others know at this moment."""
         self._more = more

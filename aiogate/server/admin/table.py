@@ -2,7 +2,23 @@
 
 from typing import Final
 
-from aiogate.server.admin import breaker, budgets, events, health, kills, live, reload, status
+from aiogate.server.admin import (
+    agents,
+    breaker,
+    budgets,
+    config,
+    events,
+    health,
+    journal,
+    kills,
+    live,
+    openapi,
+    plugins,
+    policies,
+    reload,
+    status,
+    usage,
+)
 from aiogate.server.admin.route import Route
 
 __all__ = ["ROUTES"]
@@ -16,4 +32,11 @@ ROUTES: Final[tuple[Route, ...]] = (
     *kills.ROUTES,
     *live.ROUTES,
     *events.ROUTES,
+    *agents.ROUTES,
+    *usage.ROUTES,
+    *policies.ROUTES,
+    *plugins.ROUTES,
+    *config.ROUTES,
+    *journal.ROUTES,
+    *openapi.ROUTES,
 )
