@@ -19,6 +19,7 @@ from aiogate.server.crowd import Crowd
 from aiogate.server.events import Events
 from aiogate.server.generation import Generation
 from aiogate.server.halts import Halts
+from aiogate.server.merged_metrics import Counted
 from aiogate.server.metrics import Metrics
 from aiogate.server.notify import Notifier
 from aiogate.server.siblings import Siblings
@@ -106,6 +107,7 @@ class House:
     events: Events
     notifier: Notifier = attrs.field(factory=Notifier)
     siblings: Siblings = attrs.field(factory=Siblings)
+    counted: Counted = attrs.field(init=False)
     tasks: Tasks = attrs.field(factory=Tasks)
     crowd: Crowd = attrs.field(factory=Crowd)
     halts: Halts = attrs.field(factory=Halts)
@@ -118,6 +120,10 @@ class House:
 
     outgoing: dict[int, tuple[set[str], asyncio.Event]] = attrs.field(factory=dict)
     """Generations that are in force no more, by number: the exchanges that still end on them."""
+
+    @counted.default
+    def _beside_the_others(self) -> Counted:
+        return Counted(self.siblings)
 
     def left(self, request_id: str, generation: int) -> None:
         """Note that an exchange has gone from those under way; to be called while anybody waits for that."""
