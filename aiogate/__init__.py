@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aiogate.agent import Agent, Health, Retry, Seconds, Secret, UsageRule
+    from aiogate.calls import Call
     from aiogate.claims import (
         LARGEST_AMOUNT,
         Claim,
@@ -33,6 +34,7 @@ __all__ = [
     "Agent",
     "AiogateError",
     "Attempt",
+    "Call",
     "Claim",
     "Clock",
     "Counted",
@@ -69,7 +71,7 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_ROOMS = ("agent", "claims", "errors", "exchange", "hookspecs")
+_ROOMS = ("agent", "calls", "claims", "errors", "exchange", "hookspecs")
 
 if not TYPE_CHECKING:
 

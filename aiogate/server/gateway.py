@@ -149,6 +149,7 @@ class Gateway:
         runner = web.AppRunner(app, access_log=None)
         self.admin = await self._listen(runner, settings.admin.listen, inherited.admin)
         self.public = await self._listen(self._public_runner(), settings.server.listen, inherited.public)
+        house.listens = str(self.public)
 
     def _public_runner(self) -> web.ServerRunner:
         server = self._server = PublicServer(

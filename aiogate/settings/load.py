@@ -29,6 +29,7 @@ from aiogate.settings.model import (
 )
 from aiogate.settings.plugins import PluginSections
 from aiogate.settings.promises import broken_promises
+from aiogate.settings.spoken import without_address
 from aiogate.settings.structure import Structurer
 
 __all__ = ["load_settings"]
@@ -118,6 +119,9 @@ class _Loader:
         server, admin = self._listen("server", ServerSettings().listen), self._listen("admin", AdminSettings().listen)
         if server is not None and server.port and server == admin:
             self._report(Problem("admin.listen", f"{admin} is where clients call; operators need another port"))
+        if server is not None:
+            for problem in without_address(self._table("agents"), self._table("server"), server.host):
+                self._report(problem)
 
     def _listen(self, name: str, default: Address) -> Address | None:
         """Return where a section says to listen whatever else is wrong in it; None when that itself is wrong."""

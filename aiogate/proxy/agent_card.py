@@ -1,0 +1,154 @@
+"""Agent cards of A2A (0.2, 0.3 and 1.0) with the gateway's addresses in the place of the agent's.
+
+A client goes where the card says, and takes its key along. So each address under which the agent can be called either
+becomes one of the gateway's, or goes: there is none in the card that the gateway does not serve. All other addresses
+(of the provider, the documentation, icons, authorities) stay as they are. Pure; knows nothing of exchanges.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+
+import attrs
+import orjson
+
+__all__ = ["CardError", "Places", "card_in", "etag_of"]
+
+_PORTS: Final = {"http": 80, "https": 443}
+_GRPC: Final = "GRPC"
+_UP: Final = ".."
+_ADDRESSES: Final = frozenset({"url", "additionalInterfaces", "supportedInterfaces"})
+
+
+class CardError(ValueError):
+    """A card that cannot be passed on; the message says why and what to do."""
+
+
+@attrs.frozen
+class Places:
+    """Where an agent is, for itself and through the gateway.
+
+    Args:
+        public: the gateway's own base, as clients call it, without a slash at its end.
+        agent_id: the agent's.
+        bases: under which the agent knows itself, each without a slash at its end.
+    """
+
+    public: str
+    agent_id: str
+    bases: tuple[str, ...]
+
+    @property
+    def through(self) -> str:
+        """The agent's base through the gateway."""
+        return f"{self.public}/agents/{self.agent_id}"
+
+    def moved(self, url: object) -> str | None:
+        """Return the address through the gateway; None for one that leads elsewhere."""
+        try:
+            parts = urlsplit(url) if isinstance(url, str) and "\\" not in url else None
+            origin = None if parts is None else _origin(parts)
+        except ValueError:
+            return None
+        if parts is None or any(segment == _UP for segment in unquote(parts.path).split("/")):
+            return None
+        if not parts.scheme and not parts.netloc and parts.path.startswith("/"):  # the agent's own, whatever its host
+            return self.through + _rest(parts, self._base_path(parts.path))
+        return None if origin is None else self._moved(parts, origin)
+
+    def _moved(self, parts: SplitResult, origin: tuple[str, str, int]) -> str | None:
+        public = urlsplit(self.public)
+        if origin == _origin(public) and _is_under(parts.path, public.path):  # it knows where it is called
+            rest = _rest(parts, public.path)
+            return self.public + rest if rest.startswith("/agents/") else self.through + rest
+        for base in self.bases:
+            known = urlsplit(base)
+            if origin == _origin(known) and _is_under(parts.path, known.path):
+                return self.through + _rest(parts, known.path)
+        return None
+
+    def path(self, path: str) -> str:
+        """Return an absolute path on the agent's origin as it is through the gateway, with whatever is behind it."""
+        prefix = urlsplit(self.through).path
+        if _is_under(path.partition("?")[0], prefix):
+            return path
+        return prefix + path[len(self._base_path(path.partition("?")[0])) :]
+
+    def _base_path(self, path: str) -> str:
+        return next((base for base in (urlsplit(one).path for one in self.bases) if base and _is_under(path, base)), "")
+
+
+def card_in(body: bytes, places: Places, *, in_result: bool) -> bytes:
+    """Return a body that is an agent card with the gateway's addresses; raises ``CardError``.
+
+    ``in_result``: the card is the result of a JSON-RPC response; one without a card in it stays as it is.
+    """
+    try:
+        said = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        said = None
+    if type(said) is not dict:
+        msg = "the agent's card is no JSON object"
+        raise CardError(msg)
+    if in_result and type(said.get("result")) is dict:
+        return orjson.dumps({**said, "result": _moved(said["result"], places)})
+    if in_result and _ADDRESSES.isdisjoint(said):
+        return body
+    return orjson.dumps(_moved(said, places))
+
+
+def etag_of(body: bytes) -> str:
+    """Return the entity tag of a card as the gateway gives it (RFC 9110 section 8.8.3)."""
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+def _moved(card: Mapping[str, Any], places: Places) -> dict[str, Any]:
+    """Return a card through the gateway, without its signatures: they are of what it said before."""
+    moved = {name: value for name, value in card.items() if name != "signatures"}
+    reachable = False
+    if "supportedInterfaces" in card:
+        moved["supportedInterfaces"] = _interfaces(card["supportedInterfaces"], "protocolBinding", places)
+        reachable = bool(moved["supportedInterfaces"])
+    others = []
+    if "additionalInterfaces" in card:
+        moved["additionalInterfaces"] = others = _interfaces(card["additionalInterfaces"], "transport", places)
+    if "url" in card:
+        url = None if card.get("preferredTransport") == _GRPC else places.moved(card["url"])
+        if url is not None:
+            moved["url"] = url
+        elif others:
+            moved["url"], moved["preferredTransport"] = others[0]["url"], others[0].get("transport", "JSONRPC")
+        else:
+            del moved["url"]
+    if not (reachable or others or "url" in moved):
+        known = " or ".join(places.bases) or "the agent's url"
+        msg = (
+            f"the card of agent {places.agent_id!r} names no address under {known}; if it knows itself by another one, "
+            f"add that to agents.{places.agent_id}.card_urls"
+        )
+        raise CardError(msg)
+    return moved
+
+
+def _interfaces(said: object, binding: str, places: Places) -> list[dict[str, Any]]:
+    """Return the interfaces that the gateway serves, in their order; gRPC does not pass it."""
+    interfaces = [one for one in said if type(one) is dict] if type(said) is list else []
+    moved = ((one, places.moved(one.get("url"))) for one in interfaces if one.get(binding) != _GRPC)
+    return [{**one, "url": url} for one, url in moved if url is not None]
+
+
+def _origin(parts: SplitResult) -> tuple[str, str, int] | None:
+    """Return scheme, host and port (RFC 6454); None where there is no host, or somebody's credentials."""
+    if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc:
+        return None
+    return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
+
+
+def _is_under(path: str, base: str) -> bool:
+    return not base or path == base or path.startswith(base + "/")
+
+
+def _rest(parts: SplitResult, base: str) -> str:
+    """Return what stands behind a base path, query and fragment included."""
+    return parts.path[len(base) :] + urlunsplit(("", "", "", parts.query, parts.fragment))
