@@ -7,6 +7,7 @@ becomes one of the gateway's, or goes: there is none in the card that the gatewa
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
@@ -18,7 +19,8 @@ __all__ = ["CardError", "Places", "card_in", "etag_of"]
 _PORTS: Final = {"http": 80, "https": 443}
 _GRPC: Final = "GRPC"
 _UP: Final = ".."
-_ADDRESSES: Final = frozenset({"url", "additionalInterfaces", "supportedInterfaces"})
+_URL: Final = "url"
+_INTERFACES: Final = frozenset({"additionalinterfaces", "supportedinterfaces"})
 
 
 class CardError(ValueError):
@@ -91,9 +93,10 @@ def card_in(body: bytes, places: Places, *, in_result: bool) -> bytes:
     if type(said) is not dict:
         msg = "the agent's card is no JSON object"
         raise CardError(msg)
-    if in_result and type(said.get("result")) is dict:
-        return orjson.dumps({**said, "result": _moved(said["result"], places)})
-    if in_result and _ADDRESSES.isdisjoint(said):
+    if in_result and type(result := _said(said, "result")) is dict:
+        rest = {name: value for name, value in said.items() if _plain(name) != "result"}
+        return orjson.dumps({**rest, "result": _moved(result, places)})
+    if in_result and not any(_plain(name) in _INTERFACES | {_URL} for name in said):
         return body
     return orjson.dumps(_moved(said, places))
 
@@ -105,23 +108,25 @@ def etag_of(body: bytes) -> str:
 
 def _moved(card: Mapping[str, Any], places: Places) -> dict[str, Any]:
     """Return a card through the gateway, without its signatures: they are of what it said before."""
-    moved = {name: value for name, value in card.items() if name != "signatures"}
-    reachable = False
-    if "supportedInterfaces" in card:
-        moved["supportedInterfaces"] = _interfaces(card["supportedInterfaces"], "protocolBinding", places)
-        reachable = bool(moved["supportedInterfaces"])
-    others = []
-    if "additionalInterfaces" in card:
-        moved["additionalInterfaces"] = others = _interfaces(card["additionalInterfaces"], "transport", places)
-    if "url" in card:
-        url = None if card.get("preferredTransport") == _GRPC else places.moved(card["url"])
+    moved = {name: value for name, value in card.items() if _plain(name) != "signatures"}
+    interfaces: list[Mapping[str, Any]] = []
+    for name, value in card.items():
+        if _plain(name) in _INTERFACES:
+            moved[name] = _interfaces(value, places)
+            interfaces += moved[name]
+    is_reachable = bool(interfaces)
+    for name in [name for name in card if _plain(name) == _URL]:
+        url = None if _said(card, "preferredtransport") == _GRPC else places.moved(card[name])
         if url is not None:
-            moved["url"] = url
-        elif others:
-            moved["url"], moved["preferredTransport"] = others[0]["url"], others[0].get("transport", "JSONRPC")
+            moved[name] = url
+            is_reachable = True
+        elif _said(card, "supportedinterfaces") is None and interfaces:
+            moved[name] = interfaces[0][_URL]
+            moved = {key: value for key, value in moved.items() if _plain(key) != "preferredtransport"}
+            moved["preferredTransport"] = interfaces[0].get("transport", "JSONRPC")
         else:
-            del moved["url"]
-    if not (reachable or others or "url" in moved):
+            del moved[name]
+    if not is_reachable:
         known = " or ".join(places.bases) or "the agent's url"
         msg = (
             f"the card of agent {places.agent_id!r} names no address under {known}; if it knows itself by another one, "
@@ -131,11 +136,26 @@ def _moved(card: Mapping[str, Any], places: Places) -> dict[str, Any]:
     return moved
 
 
-def _interfaces(said: object, binding: str, places: Places) -> list[dict[str, Any]]:
+def _interfaces(said: object, places: Places) -> list[dict[str, Any]]:
     """Return the interfaces that the gateway serves, in their order; gRPC does not pass it."""
-    interfaces = [one for one in said if type(one) is dict] if type(said) is list else []
-    moved = ((one, places.moved(one.get("url"))) for one in interfaces if one.get(binding) != _GRPC)
-    return [{**one, "url": url} for one, url in moved if url is not None]
+    found = []
+    for one in said if type(said) is list else ():
+        if type(one) is not dict or _said(one, "protocolbinding") == _GRPC or _said(one, "transport") == _GRPC:
+            continue
+        urls = {name: places.moved(url) for name, url in one.items() if _plain(name) == _URL}
+        if urls.get(_URL) is not None and None not in urls.values():
+            found.append({**one, **urls})
+    return found
+
+
+def _said(thing: Mapping[str, Any], plain: str) -> Any:  # noqa: ANN401 - parsed JSON
+    return next((value for name, value in thing.items() if _plain(name) == plain), None)
+
+
+@lru_cache(maxsize=256)
+def _plain(name: str) -> str:
+    """Return the name of a member for the most lenient reader: protobuf takes two spellings, Go's JSON any case."""
+    return name.replace("_", "").casefold()
 
 
 def _origin(parts: SplitResult) -> tuple[str, str, int] | None:

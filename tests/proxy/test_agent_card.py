@@ -95,6 +95,19 @@ def test_a_card_of_0_3_names_another_interface_first_where_its_first_leads_elsew
     assert rewritten({"url": "http://support:8001/a2a/", "version": "1"}) == {"url": HERE + "/", "version": "1"}
 
 
+def test_no_spelling_of_a_member_gets_round() -> None:
+    inside, outside = {"url": "http://support:8001/a2a"}, {"url": "http://other.example"}
+    assert rewritten({"supported_interfaces": [outside, inside], "signatures": []}) == {
+        "supported_interfaces": [{"url": HERE}]
+    }
+    assert rewritten({"Additional_Interfaces": [inside, {**inside, "URL": "http://other.example"}], "Url": "/"}) == {
+        "Additional_Interfaces": [{"url": HERE}],
+        "Url": HERE + "/",
+    }
+    with pytest.raises(CardError):
+        rewritten({"URL": "http://other.example", "SupportedInterfaces": [outside]})
+
+
 @pytest.mark.parametrize(
     "card",
     [
