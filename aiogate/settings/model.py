@@ -38,6 +38,7 @@ __all__ = [
     "Settings",
     "Size",
     "StateSettings",
+    "Workers",
 ]
 
 
@@ -60,6 +61,15 @@ class Size(int):
     """A number of bytes; the config may write ``"100MiB"``."""
 
     __slots__ = ()
+
+
+class Workers(int):
+    """A number of processes; 0: ``auto``, as many as fit."""
+
+    __slots__ = ()
+
+
+_ONE = Workers(1)
 
 
 @attrs.frozen(kw_only=True)
@@ -86,6 +96,8 @@ class ServerSettings:
         trusted_proxies: networks (CIDRs) whose word on the client's address counts: ``Forwarded``, ``X-Forwarded-For``.
         public_url: where clients call, such as ``https://gateway.example.com``; for the addresses in agent cards, which
             never follow ``Host``. None: ``http://`` and ``listen``.
+        workers: how many processes serve; more than one needs a Redis to count in, and gunicorn
+            (``pip install 'aiogate[workers]'``). ``auto``: one for each processor, and one alone with ``memory://``.
     """
 
     listen: Address = Address("127.0.0.1", 8080)
@@ -104,6 +116,7 @@ class ServerSettings:
     stream_keepalive_seconds: float = attrs.field(default=15.0, validator=at_least(0))
     trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=are_networks)
     public_url: str | None = attrs.field(default=None, validator=attrs.validators.optional(is_public_url))
+    workers: Workers = _ONE
 
 
 @attrs.frozen(kw_only=True)
@@ -112,9 +125,12 @@ class AdminSettings:
 
     Args:
         listen: where operators and their scrapers call: ``/metrics``, ``/readyz?verbose``, ``/api/...``.
+        events: so many of the last events are kept for those who come back to ``/api/events``, about 1 kB each; 0: none
+            but while somebody follows.
     """
 
     listen: Address = attrs.field(default=Address("127.0.0.1", 9090), validator=is_loopback)
+    events: int = attrs.field(default=4096, validator=at_least(0))
 
 
 @attrs.frozen(kw_only=True)
