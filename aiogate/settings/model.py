@@ -118,8 +118,9 @@ class StateSettings:
 
     Args:
         url: ``memory://``, which is one process's own, or ``redis://user:password@host:6379/0``, which all gateways
-            share that name it; ``rediss://`` for TLS, with ``?ssl_ca_certs=FILE`` where the system does not know who
-            signs.
+            share that name it; ``redis+sentinel://host:26379,host:26379/service`` for the master that sentinels name,
+            ``redis+cluster://host,host`` for a cluster; ``rediss`` in the place of ``redis`` for TLS, with
+            ``?ssl_ca_certs=FILE`` where the system does not know who signs.
         prefix: what names of keys in Redis begin with; gateways that share counters have it in common.
         timeout_seconds: how long an exchange waits for Redis.
         on_error: what becomes of a claim that does not say itself, when Redis is slow or gone: ``local`` admits this
