@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aiogate.agent import Agent, Health, Retry, Seconds, Secret, UsageRule
+    from aiogate.board import Board, Topic
     from aiogate.claims import (
         LARGEST_AMOUNT,
         Claim,
@@ -24,15 +25,17 @@ if TYPE_CHECKING:
         State,
         budget_refusal,
     )
-    from aiogate.errors import AiogateError, Refusal, Refused, refusal
-    from aiogate.exchange import Attempt, Clock, Exchange, Key, Outcome, Principal, Reply, Usage
+    from aiogate.errors import AiogateError, Refusal, Refused, StateError, refusal
+    from aiogate.exchange import ANONYMOUS, Attempt, Clock, Exchange, Key, Outcome, Principal, Reply, Usage
     from aiogate.hookspecs import Finding, Gateway, Observer, Ranked, Spent, hookimpl
 
 __all__ = [
+    "ANONYMOUS",
     "LARGEST_AMOUNT",
     "Agent",
     "AiogateError",
     "Attempt",
+    "Board",
     "Claim",
     "Clock",
     "Counted",
@@ -61,6 +64,8 @@ __all__ = [
     "Spent",
     "Standing",
     "State",
+    "StateError",
+    "Topic",
     "Usage",
     "UsageRule",
     "budget_refusal",
@@ -69,7 +74,7 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_ROOMS = ("agent", "claims", "errors", "exchange", "hookspecs")
+_ROOMS = ("agent", "board", "claims", "errors", "exchange", "hookspecs")
 
 if not TYPE_CHECKING:
 

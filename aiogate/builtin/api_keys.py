@@ -16,7 +16,7 @@ from typing import Any, Final
 import attrs
 from multidict import CIMultiDict, istr
 
-from aiogate import Exchange, Principal, Refusal, Secret, hookimpl, refusal
+from aiogate import ANONYMOUS, Exchange, Principal, Refusal, Secret, hookimpl, refusal
 
 __all__ = ["ApiKeys", "ApiKeysConfig", "KeySettings"]
 
@@ -150,8 +150,11 @@ class ApiKeys:
 
     @hookimpl
     def pre_request(self, exchange: Exchange) -> Refusal | None:
-        """Find the key, take it out of what the agent gets, and say whose it is."""
-        known = self._recognise(_take_key(exchange.request_headers))
+        """Find the key, take it out of what the agent gets, and say whose it is, unless the caller is known already."""
+        key = _take_key(exchange.request_headers)
+        if exchange.principal is not None and exchange.principal is not ANONYMOUS:
+            return _REFUSED if key else None  # a plugin before this one knows the caller; two callers at once are none
+        known = self._recognise(key)
         if known.principal is None or not _may_be_used(known, exchange):
             return _REFUSED
         exchange.principal = known.principal

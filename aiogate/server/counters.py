@@ -1,4 +1,4 @@
-"""The counters that a config asks for, ready to be taken from. Knows nothing of who takes."""
+"""The counters that a config asks for, ready to be taken from, and the board. Knows nothing of who takes."""
 
 import asyncio
 from typing import Any
@@ -7,9 +7,10 @@ from aiogate.errors import AiogateError, StateError
 from aiogate.exchange import Clock
 from aiogate.settings.model import StateSettings
 from aiogate.state import State
+from aiogate.state.board import Board, MemoryBoard
 from aiogate.state.memory import MemoryState
 
-__all__ = ["open_state"]
+__all__ = ["open_board", "open_state"]
 
 
 async def open_state(settings: StateSettings, clock: Clock) -> State:
@@ -28,6 +29,26 @@ async def open_state(settings: StateSettings, clock: Clock) -> State:
         raise AiogateError(msg) from error
     counters: State = state
     return counters
+
+
+async def open_board(settings: StateSettings) -> Board:
+    """Return the board, with what all others know; raises ``AiogateError`` as ``open_state`` does."""
+    if settings.url.reveal() == "memory://":
+        return MemoryBoard()
+    try:
+        board = await asyncio.to_thread(_redis_board, settings)
+        await board.open()
+    except (StateError, OSError, ValueError) as error:
+        msg = f"[state] url: {error}"
+        raise AiogateError(msg) from error
+    shared: Board = board
+    return shared
+
+
+def _redis_board(settings: StateSettings) -> Any:  # noqa: ANN401 - its class is imported here alone
+    from aiogate.state.redis.board import RedisBoard  # noqa: PLC0415 - redis-py, which takes long to import
+
+    return RedisBoard(settings.url.reveal(), prefix=settings.prefix)
 
 
 def _redis(settings: StateSettings, clock: Clock) -> Any:  # noqa: ANN401 - its class is imported here alone

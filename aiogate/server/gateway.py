@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import BinaryIO, Final
 
 import attrs
@@ -16,7 +17,7 @@ from aiohttp import http_parser, web
 from multidict import CIMultiDict
 
 from aiogate.errors import AiogateError
-from aiogate.exchange import Clock
+from aiogate.exchange import Clock, Reply
 from aiogate.journal.keeper import Keeper
 from aiogate.journal.writer import Journal
 from aiogate.pipeline.run import Pipeline
@@ -28,10 +29,13 @@ from aiogate.proxy.target import target_of
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.admin import admin_app
-from aiogate.server.counters import open_state
+from aiogate.server.counters import open_board, open_state
 from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
 from aiogate.server.drain import Drain
+from aiogate.server.events import Events
 from aiogate.server.generation import Generation
+from aiogate.server.halts.cutting import cut_all, tell
+from aiogate.server.halts.in_force import TOPIC
 from aiogate.server.house import House
 from aiogate.server.inherited import Inherited
 from aiogate.server.metrics import Metrics
@@ -124,14 +128,17 @@ class Gateway:
         house = self.house = House(
             clock=self.clock,
             state=await open_state(self.settings.state, self.clock),
+            board=await open_board(self.settings.state),
             journal=Journal(self.settings.journal, self.clock),
             upstream=Upstream(),
             access_log=AccessLog(self.settings.server.access_log if self.stdout else "off", self.stdout),
             metrics=Metrics(),
+            events=Events(self.settings.admin.events, self.clock),
             notifier=self.notifier,
         )
         self.drain = Drain(house)
         self._rooms.push_async_callback(house.state.close)
+        self._rooms.push_async_callback(house.board.close)
         house.journal.open()
         self._rooms.callback(house.journal.close)
         keeper = Keeper(self.settings.journal, self.clock)
@@ -140,6 +147,7 @@ class Gateway:
         self._rooms.callback(house.access_log.close)
         self._rooms.push_async_callback(house.upstream.ended)
         self._rooms.callback(house.upstream.close)
+        await self._open_halts()
         house.metrics.started(lambda: len(house.open_exchanges), house.state, house.journal)
         self.pace = Pace(house.upstream.watch, lambda: self.settings.server)
         self.reloads = Reloads(self, house, self.load, self.retired)
@@ -149,6 +157,14 @@ class Gateway:
         runner = web.AppRunner(app, access_log=None)
         self.admin = await self._listen(runner, settings.admin.listen, inherited.admin)
         self.public = await self._listen(self._public_runner(), settings.server.listen, inherited.public)
+
+    async def _open_halts(self) -> None:
+        """Know what operators have stopped before anybody is let in."""
+        house = self.house
+        house.halts.cut, house.halts.heard = partial(cut_all, house), partial(tell, house)
+        topic = house.board.topic(TOPIC)
+        self._rooms.callback(house.halts.close)
+        await house.halts.open(topic, self.settings.journal.dir, self.clock, house.tasks.spawn)
 
     def _public_runner(self) -> web.ServerRunner:
         server = self._server = PublicServer(
@@ -215,6 +231,9 @@ class Gateway:
         if target.is_probe:
             await self._probe(answer, target.full_path)
             return answer
+        if target.refused is not None and (document := generation.documents.get(target.full_path)) is not None:
+            await self._publish(answer, document)
+            return answer
         body, exchange = open_exchange(inbound, target, generation)
         body.pace = self.pace
         refused = target.refused or wrong_with(inbound)
@@ -238,6 +257,12 @@ class Gateway:
         body = orjson.dumps({"status": "ok" if ok else "unavailable"}, option=orjson.OPT_APPEND_NEWLINE)
         headers = CIMultiDict({"Content-Type": "application/json"})
         await answer.send(answer.whole(200 if ok else 503, headers, "Cache-Control: no-store", body))
+
+    @staticmethod
+    async def _publish(answer: Answer, document: Reply) -> None:
+        """Answer with what anybody may read; as with probes, there is no exchange."""
+        headers = CIMultiDict([("Content-Type", document.content_type), *document.headers])
+        await answer.send(answer.whole(document.status, headers, "X-Content-Type-Options: nosniff", document.body))
 
     @property
     def connections(self) -> int:

@@ -26,6 +26,7 @@ Load = Callable[[], tuple[Settings, Pipeline]]
 """Reads the config anew, in a thread; raises ``SettingsError``."""
 
 _log: Final = logging.getLogger(__name__)
+_TOLD_PROBLEMS: Final = 10
 _START_SECONDS: Final = 60.0
 """How long the plugins of a new config may take to start, all together; the old config serves meanwhile."""
 
@@ -179,6 +180,13 @@ class Reloads:
         self._house.metrics.loaded(report.generation, report.at, successful=report.successful)
         if report.cause == "start":
             return
+        self._house.events.tell(
+            "reload",
+            cause=report.cause,
+            generation=report.generation,
+            successful=report.successful,
+            problems=[str(problem) for problem in report.problems[:_TOLD_PROBLEMS]],
+        )
         if report.successful:
             _log.info("%s: generation %d is in force", report.cause, report.generation)
         else:

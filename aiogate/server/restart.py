@@ -15,7 +15,7 @@ __all__ = ["KEPT", "keep_what_stands"]
 
 KEPT: Final[dict[str, tuple[str, ...]]] = {
     "server": ("listen", "access_log", "keepalive_seconds"),
-    "admin": ("listen",),
+    "admin": ("listen", "events"),
     "state": ("url", "prefix", "timeout_seconds", "on_error"),
     "journal": ("dir", "fsync", "segment_bytes", "compress", "retention_days", "on_journal_error"),
 }

@@ -107,9 +107,12 @@ class AdminSettings:
 
     Args:
         listen: where operators and their scrapers call: ``/metrics``, ``/readyz?verbose``, ``/api/...``.
+        events: so many of the last events are kept for those who come back to ``/api/events``, about 1 kB each; 0: none
+            but while somebody follows.
     """
 
     listen: Address = attrs.field(default=Address("127.0.0.1", 9090), validator=is_loopback)
+    events: int = attrs.field(default=4096, validator=at_least(0))
 
 
 @attrs.frozen(kw_only=True)

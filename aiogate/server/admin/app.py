@@ -1,10 +1,11 @@
 """The application of the admin listener, out of the table of its routes, and what holds for all of them."""
 
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 
-from aiogate.errors import refusal
+from aiogate.errors import Refused, refusal
 from aiogate.server.admin.answers import problem
 from aiogate.server.admin.route import Handler
 from aiogate.server.admin.running import GATEWAY, Running
@@ -33,4 +34,21 @@ async def _of_operators_alone(request: web.Request, handler: Handler) -> web.Str
     """Refuse what a foreign web page makes an operator's browser ask for: it can reach loopback too."""
     if request.method not in {"GET", "HEAD"} and request.headers.get("Sec-Fetch-Site", "none") not in _OWN_PAGES:
         return problem(refusal("foreign_origin", "only pages of this listener may change anything"), request.path)
-    return await handler(request)
+    try:
+        return await handler(request)
+    except Refused as refused:
+        return problem(refused.refusal, request.path)
+    except web.HTTPException as error:
+        return _of_the_router(error, request)
+
+
+def _of_the_router(error: web.HTTPException, request: web.Request) -> web.Response:
+    """Return what the router has to say as a problem too."""
+    if error.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = error.headers.get("Allow", "")
+        why = refusal("method_not_allowed", f"{request.path} takes {allowed}", headers=(("Allow", allowed),))
+    elif error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        why = refusal("body_too_large", "an operator's request is never that long")
+    else:
+        why = refusal("not_found", f"there is no {request.path}; /api/openapi.json says what there is")
+    return problem(why, request.path)

@@ -28,7 +28,8 @@ Redis 6.2 or later: alone (``redis://``), the master that sentinels name (``redi
 cluster (``redis+cluster://host,host``), where what is said above of one step and one round trip holds for each part of
 the counters: ``cluster.py`` says what that leaves. ``rediss`` in the place of ``redis`` is TLS. ``maxmemory-policy
 noeviction``, as an evicted counter is a limit forgotten. A user needs ``~prefix*`` and ``+@read +@write +@scripting
-+@connection +time +select``, in a cluster ``+cluster|slots`` too.
++@connection +time +select``, in a cluster ``+cluster|slots`` too; with ``&prefix*`` and ``+publish +subscribe`` changes
+of the board are known at once and not a second later.
 """
 
 from aiogate.claims import OnStateError

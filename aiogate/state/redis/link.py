@@ -1,4 +1,4 @@
-"""One connection to Redis, and what runs on it: one script call at a time. Knows nothing of counters.
+"""One connection to Redis, and what runs on it: one script call at a time, or a channel. Knows nothing of counters.
 
 redis-py connects, speaks TLS and authenticates; of its client, with pools, retries and health checks, nothing is needed
 here, and it would cost more than the script does.
@@ -6,7 +6,7 @@ here, and it would cost more than the script does.
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
 from redis.exceptions import (
@@ -67,9 +67,9 @@ class Link:
                 self._place.moved(None)
                 raise
 
-    async def run(self, keys: Sequence[str], payload: bytes) -> Any:  # noqa: ANN401 - what the script returns
+    async def run(self, keys: Sequence[str], *arguments: bytes) -> Any:  # noqa: ANN401 - what the script returns
         """Run the script; raises ``StateError``, and nobody knows then whether it ran."""
-        call: _Call = ("EVALSHA", self._sha, len(keys), *keys, payload)
+        call: _Call = ("EVALSHA", self._sha, len(keys), *keys, *arguments)
         moved = 0
         while True:
             await self.connect()
@@ -95,6 +95,26 @@ class Link:
             except BaseException:
                 await self.close()  # its answer may still come, and would be taken for the next one's
                 raise
+
+    async def subscribe(self, channel: str) -> None:
+        """Begin to hear a channel; this connection is for nothing else then. Raises ``StateError``."""
+        await self.connect()
+        await self._said_by_redis(_command(self._connection, "SUBSCRIBE", channel))
+
+    async def heard(self) -> bytes:
+        """Return the next message, however long that takes; raises ``StateError``."""
+        message: bytes = (await self._said_by_redis(self._connection.read_response()))[2]
+        return message
+
+    async def _said_by_redis(self, answer: Awaitable[Any]) -> Any:  # noqa: ANN401 - what Redis says
+        try:
+            return await answer
+        except (RedisError, OSError) as error:
+            await self.close()
+            raise _said(error) from error
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Drop the connection."""

@@ -11,6 +11,7 @@ from redis.asyncio.connection import Connection
 
 from aiogate.claims import Claim, Grant, Shortage, Standing
 from aiogate.exchange import Clock
+from aiogate.state.redis.board import RedisBoard
 from aiogate.state.redis.cluster import PARTS, ClusterState, tag_of
 from aiogate.state.redis.places import slot_of
 from tests.state.asking import fill, granted, refused
@@ -190,6 +191,24 @@ async def test_a_master_that_dies_costs_its_own_parts_a_moment_and_the_others_no
         await refused(state, a_period("budget", amount=41, ends=TOMORROW))
         await granted(state, a_period("budget", amount=40, ends=TOMORROW))
         await state.close()
+
+
+async def test_the_board_goes_with_its_slot(cluster: Cluster) -> None:
+    boards = [RedisBoard(cluster.url, prefix="board:") for _ in range(2)]
+    for board in boards:
+        await board.open()
+    ours, theirs = (board.topic("kills") for board in boards)
+    await ours.put("one", b"1")
+    await until(lambda: dict(theirs.entries) == {"one": b"1"})
+    slot = slot_of("board:{board}:")
+    there = next(node for node in cluster.nodes if node is not cluster.owner(slot))
+    here = cluster.begin_move(slot, there)
+    cluster.move_keys(here, there, cluster.keys(slot))
+    cluster.end_move(slot, there)
+    await theirs.put("two", b"2")
+    await until(lambda: dict(ours.entries) == {"one": b"1", "two": b"2"})
+    for board in boards:
+        await board.close()
 
 
 async def test_a_cluster_that_is_not_there_hinders_no_start() -> None:
