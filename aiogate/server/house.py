@@ -21,6 +21,7 @@ from aiogate.server.generation import Generation
 from aiogate.server.halts import Halts
 from aiogate.server.metrics import Metrics
 from aiogate.server.notify import Notifier
+from aiogate.server.siblings import Siblings
 from aiogate.state import State
 
 __all__ = ["House", "Tasks", "UnderWay"]
@@ -104,6 +105,7 @@ class House:
     metrics: Metrics
     events: Events
     notifier: Notifier = attrs.field(factory=Notifier)
+    siblings: Siblings = attrs.field(factory=Siblings)
     tasks: Tasks = attrs.field(factory=Tasks)
     crowd: Crowd = attrs.field(factory=Crowd)
     halts: Halts = attrs.field(factory=Halts)

@@ -36,6 +36,7 @@ __all__ = [
     "Settings",
     "Size",
     "StateSettings",
+    "Workers",
 ]
 
 
@@ -60,6 +61,15 @@ class Size(int):
     __slots__ = ()
 
 
+class Workers(int):
+    """A number of processes; 0: ``auto``, as many as fit."""
+
+    __slots__ = ()
+
+
+_ONE = Workers(1)
+
+
 @attrs.frozen(kw_only=True)
 class ServerSettings:
     """``[server]``: the public listener.
@@ -82,6 +92,8 @@ class ServerSettings:
         stream_keepalive_seconds: for how long an event stream may be silent before the client gets a comment,
             ``: keepalive``, so that nothing between here and there gives it up; 0: for ever. An agent may have its own.
         trusted_proxies: networks (CIDRs) whose word on the client's address counts: ``Forwarded``, ``X-Forwarded-For``.
+        workers: how many processes serve; more than one needs a Redis to count in, and gunicorn
+            (``pip install 'aiogate[workers]'``). ``auto``: one for each processor, and one alone with ``memory://``.
     """
 
     listen: Address = Address("127.0.0.1", 8080)
@@ -99,6 +111,7 @@ class ServerSettings:
     max_exchanges_per_principal: int = attrs.field(default=1_000, validator=at_least(1))
     stream_keepalive_seconds: float = attrs.field(default=15.0, validator=at_least(0))
     trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=are_networks)
+    workers: Workers = _ONE
 
 
 @attrs.frozen(kw_only=True)

@@ -9,6 +9,7 @@ from aiogate.errors import Refused, refusal
 from aiogate.server.admin.answers import problem
 from aiogate.server.admin.route import Handler
 from aiogate.server.admin.running import GATEWAY, Running
+from aiogate.server.admin.siblings import add_siblings_routes
 from aiogate.server.admin.table import ROUTES
 
 __all__ = ["admin_app"]
@@ -26,6 +27,7 @@ def admin_app(gateway: Running) -> web.Application:
             app.router.add_get(route.path, route.handler)  # and HEAD with it
         else:
             app.router.add_route(route.method, route.path, route.handler)
+    add_siblings_routes(app)
     return app
 
 
