@@ -19,8 +19,9 @@ from aiogate.settings.checks import (
     are_networks,
     are_roles,
     at_least,
-    is_loopback,
     is_positive,
+    is_sha256,
+    is_token,
 )
 from aiogate.settings.pem import are_authorities, check_identity, is_readable
 from aiogate.settings.state_url import is_prefix, is_state_url
@@ -116,16 +117,29 @@ class ServerSettings:
 
 @attrs.frozen(kw_only=True)
 class AdminSettings:
-    """``[admin]``: the listener for operators, on loopback only.
+    """``[admin]``: the listener for operators.
+
+    On loopback whoever is on the machine may call it, unless there is a token. Where it can be reached from elsewhere
+    a token is needed, or the key of a principal with the role ``operator``; ``/livez`` and ``/readyz`` are open.
 
     Args:
         listen: where operators and their scrapers call: ``/metrics``, ``/readyz?verbose``, ``/api/...``.
+        token: what they prove themselves by, as ``Authorization: Bearer <token>``: ``${AIOGATE_ADMIN_TOKEN}``.
+        token_sha256: its SHA-256 in hexadecimal digits, in its place.
         events: so many of the last events are kept for those who come back to ``/api/events``, about 1 kB each; 0: none
             but while somebody follows.
     """
 
-    listen: Address = attrs.field(default=Address("127.0.0.1", 9090), validator=is_loopback)
+    listen: Address = Address("127.0.0.1", 9090)
+    token: Secret | None = attrs.field(default=None, validator=is_token)
+    token_sha256: str | None = attrs.field(default=None, validator=is_sha256)
     events: int = attrs.field(default=4096, validator=at_least(0))
+
+    @token_sha256.validator
+    def _is_given_once(self, _attribute: object, value: str | None) -> None:
+        if value is not None and self.token is not None:
+            msg = "give token or token_sha256, not both"
+            raise ValueError(msg)
 
 
 @attrs.frozen(kw_only=True)
