@@ -29,6 +29,7 @@ from aiogate.proxy.target import target_of
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.admin import admin_app
+from aiogate.server.admin.guard import check_listener
 from aiogate.server.counters import open_board, open_state
 from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
 from aiogate.server.drain import Drain
@@ -163,8 +164,10 @@ class Gateway:
         self.reloads = Reloads(self, house, self.load, self.retired)
         self.together = Together(self.reloads, self.siblings, lambda: self.generation.number)
         await self.reloads.start()
-        app = admin_app(self)
         inherited, settings = self.inherited, self.settings
+        handed = inherited.admin
+        operators = settings.admin.listen if handed is None else Address(*handed.getsockname()[:2])
+        app = admin_app(self, reachable=check_listener(operators, self.generation))
         runner = web.AppRunner(app, access_log=None)
         self.admin = await self._listen(runner, settings.admin.listen, inherited.admin)
         self.public = await self._listen(self._public_runner(), settings.server.listen, inherited.public)

@@ -13,6 +13,7 @@ import attrs
 from aiogate.agent import Agent
 from aiogate.errors import Problem, SettingsError
 from aiogate.settings.catalogue import Catalogue
+from aiogate.settings.checks import can_be_reached
 from aiogate.settings.document import Document
 from aiogate.settings.fallback import lost_fallbacks
 from aiogate.settings.faults import dotted, unknown
@@ -73,7 +74,7 @@ class _Loader:
             if name not in _SECTIONS:
                 self._report(Problem(dotted((name,)), unknown(name, (*_SECTIONS, "include"))))
         plugins = PluginSections.of(self._tables, catalogue, self._structurer, self._report)
-        self._check_listeners()
+        self._check_listeners(plugins.enforced)
         anonymous = self._table("server").get("anonymous")
         for problem in broken_promises(self._table("agents"), anonymous, plugins.enforced):
             self._report(problem)
@@ -133,13 +134,20 @@ class _Loader:
             self._report(problem)
         return agents
 
-    def _check_listeners(self) -> None:
+    def _check_listeners(self, enforced: frozenset[str]) -> None:
         server, admin = self._listen("server", ServerSettings().listen), self._listen("admin", AdminSettings().listen)
         if server is not None and server.port and server == admin:
             self._report(Problem("admin.listen", f"{admin} is where clients call; operators need another port"))
         if server is not None:
             for problem in without_address(self._table("agents"), self._table("server"), server.host):
                 self._report(problem)
+        is_guarded = "principal" in enforced or self._table("admin").keys() & {"token", "token_sha256"}
+        if admin is not None and can_be_reached(admin.host) and not is_guarded:
+            message = (
+                f"{admin} can be reached from other machines, and anybody could steer the gateway: set admin.token "
+            )
+            message += 'to a secret such as "${AIOGATE_ADMIN_TOKEN}", or listen on loopback: 127.0.0.1:9090'
+            self._report(Problem("admin.listen", message))
 
     def _listen(self, name: str, default: Address) -> Address | None:
         """Return where a section says to listen whatever else is wrong in it; None when that itself is wrong."""

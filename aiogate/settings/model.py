@@ -20,8 +20,9 @@ from aiogate.settings.checks import (
     are_networks,
     are_roles,
     at_least,
-    is_loopback,
     is_positive,
+    is_sha256,
+    is_token,
 )
 from aiogate.settings.pem import are_authorities, check_identity, is_readable
 from aiogate.settings.spoken import are_methods, are_public_urls, check_protocol, is_public_url
@@ -121,16 +122,29 @@ class ServerSettings:
 
 @attrs.frozen(kw_only=True)
 class AdminSettings:
-    """``[admin]``: the listener for operators, on loopback only.
+    """``[admin]``: the listener for operators.
+
+    On loopback whoever is on the machine may call it, unless there is a token. Where it can be reached from elsewhere
+    a token is needed, or the key of a principal with the role ``operator``; ``/livez`` and ``/readyz`` are open.
 
     Args:
         listen: where operators and their scrapers call: ``/metrics``, ``/readyz?verbose``, ``/api/...``.
+        token: what they prove themselves by, as ``Authorization: Bearer <token>``: ``${AIOGATE_ADMIN_TOKEN}``.
+        token_sha256: its SHA-256 in hexadecimal digits, in its place.
         events: so many of the last events are kept for those who come back to ``/api/events``, about 1 kB each; 0: none
             but while somebody follows.
     """
 
-    listen: Address = attrs.field(default=Address("127.0.0.1", 9090), validator=is_loopback)
+    listen: Address = Address("127.0.0.1", 9090)
+    token: Secret | None = attrs.field(default=None, validator=is_token)
+    token_sha256: str | None = attrs.field(default=None, validator=is_sha256)
     events: int = attrs.field(default=4096, validator=at_least(0))
+
+    @token_sha256.validator
+    def _is_given_once(self, _attribute: object, value: str | None) -> None:
+        if value is not None and self.token is not None:
+            msg = "give token or token_sha256, not both"
+            raise ValueError(msg)
 
 
 @attrs.frozen(kw_only=True)
@@ -139,8 +153,9 @@ class StateSettings:
 
     Args:
         url: ``memory://``, which is one process's own, or ``redis://user:password@host:6379/0``, which all gateways
-            share that name it; ``rediss://`` for TLS, with ``?ssl_ca_certs=FILE`` where the system does not know who
-            signs.
+            share that name it; ``redis+sentinel://host:26379,host:26379/service`` for the master that sentinels name,
+            ``redis+cluster://host,host`` for a cluster; ``rediss`` in the place of ``redis`` for TLS, with
+            ``?ssl_ca_certs=FILE`` where the system does not know who signs.
         prefix: what names of keys in Redis begin with; gateways that share counters have it in common.
         timeout_seconds: how long an exchange waits for Redis.
         on_error: what becomes of a claim that does not say itself, when Redis is slow or gone: ``local`` admits this
