@@ -6,7 +6,7 @@ Knows nothing of where the line goes: the caller says whether it is coloured.
 from collections.abc import Mapping
 from typing import IO, Any, Final
 
-from aiogate.journal.action import is_action
+from aiogate.journal.action import ABOUT, is_action
 from aiogate.journal.reader import Record
 
 __all__ = ["duration", "pretty", "size", "visible", "welcomes_colour"]
@@ -27,7 +27,8 @@ def pretty(record: Record, *, dated: bool = False, coloured: bool = False, first
     when = record["time"]
     time = f"{when[:10]} {when[11:23]}" if dated else when[11:23]
     if is_action(record):
-        said = f"{record.get('actor')} → {record.get('agent')}".ljust(22)
+        about = next((record[name] for name in ABOUT if record.get(name)), "-")
+        said = f"{record.get('actor')} → {about}".ljust(22)
         return visible(f"{time}  ---  {said}  {record.get('action')}: {record.get('reason')}")
     columns = (
         f"{record.get('principal') or '-'} → {record.get('agent') or '-'}".ljust(22),
@@ -91,8 +92,13 @@ def _money(cost_nanousd: int | None) -> str:
 def _trouble(record: Record) -> str:
     """Return the refusal's code and rule, or else how the exchange ended when it did not end well."""
     outcome = record.get("outcome")
-    what = record.get("code") or ("" if outcome == "completed" else outcome)
+    what = record.get("code") or (_failed_call(record.get("call") or {}) if outcome == "completed" else outcome)
     return f"{what} ({record['rule']})" if record.get("rule") else str(what)
+
+
+def _failed_call(call: Mapping[str, Any]) -> str:
+    """Return which call has failed although its status is 200, and how."""
+    return " ".join(call[name] for name in ("method", "tool", "failed") if name in call) if "failed" in call else ""
 
 
 def visible(text: str) -> str:

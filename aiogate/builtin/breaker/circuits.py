@@ -3,6 +3,7 @@
 Knows which of them an exchange must look at, and says in the log what they do. Knows no exchanges.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,10 +11,10 @@ from typing import Final
 
 import attrs
 
-from aiogate.builtin.breaker.circuit import Circuit, Phase
+from aiogate.builtin.breaker.circuit import Circuit, Phase, Told
 from aiogate.builtin.breaker.settings import BreakerConfig
 
-__all__ = ["Circuits", "Status"]
+__all__ = ["Circuits", "Status", "Untold"]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -36,6 +37,21 @@ class Status:
 
 
 @attrs.define(eq=False)
+class Untold:
+    """The agents whose circuits have changed here, and what is known to be the same everywhere."""
+
+    agents: set[str] = attrs.field(factory=set, init=False)
+    some: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    same: dict[str, bytes | None] = attrs.field(factory=dict, init=False)
+    """What was told last of each agent, by this gateway or another."""
+
+    def add(self, agent_id: str) -> None:
+        """Note a change."""
+        self.agents.add(agent_id)
+        self.some.set()
+
+
+@attrs.define(eq=False)
 class Circuits:
     """Every agent that has ever failed, been paused or held has a circuit here; all others are well.
 
@@ -45,6 +61,8 @@ class Circuits:
     config: BreakerConfig
     random: Callable[[], float]
     shut: dict[str, Circuit] = attrs.field(factory=dict, init=False)
+    untold: Untold | None = attrs.field(default=None, init=False)
+    """Whose circuits other gateways have to hear of; None: there are no others."""
     tell: Callable[..., None] | None = attrs.field(default=None, init=False)
     """Lets operators know, as ``Gateway.tell`` does."""
     _all: dict[str, Circuit] = attrs.field(factory=dict, init=False)
@@ -64,9 +82,31 @@ class Circuits:
         """Give out an agent's circuit to be changed, then note what has become of it."""
         circuit = self._all.get(agent_id)
         if circuit is None:
-            circuit = self._all[agent_id] = Circuit(self.config.policy(agent_id), self.random)
+            circuit = self._begun(agent_id)
+        shape = circuit.shape
+        with self._noted(agent_id, circuit, now):
+            yield circuit
+        if self.untold is not None and circuit.shape != shape:
+            self.untold.add(agent_id)
+
+    def hear(self, agent_id: str, told: Told | None, now: float, age_seconds: float) -> None:
+        """Do as another gateway has said so long ago; None: the agent is well."""
+        circuit = self._all.get(agent_id)
+        if circuit is None:
+            if told is None:
+                return
+            circuit = self._begun(agent_id)
+        with self._noted(agent_id, circuit, now):
+            circuit.hear(told, now, age_seconds)
+
+    def _begun(self, agent_id: str) -> Circuit:
+        circuit = self._all[agent_id] = Circuit(self.config.policy(agent_id), self.random)
+        return circuit
+
+    @contextmanager
+    def _noted(self, agent_id: str, circuit: Circuit, now: float) -> Iterator[None]:
         before = circuit.phase(now), circuit.openings
-        yield circuit
+        yield
         phase = circuit.phase(now)
         if before != (phase, circuit.openings):
             _tell(agent_id, circuit, phase, now)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from aiogate.server.admin import breaker, budgets, events, health, limits, live, reload, status
+from aiogate.server.admin import breaker, budgets, events, health, kills, limits, live, reload, status
 from aiogate.server.admin.route import Route
 
 __all__ = ["ROUTES"]
@@ -13,6 +13,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *budgets.ROUTES,
     *reload.ROUTES,
     *breaker.ROUTES,
+    *kills.ROUTES,
     *limits.ROUTES,
     *live.ROUTES,
     *events.ROUTES,
