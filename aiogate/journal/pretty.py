@@ -82,8 +82,13 @@ def _money(cost_nanousd: int | None) -> str:
 def _trouble(record: Record) -> str:
     """Return the refusal's code and rule, or else how the exchange ended when it did not end well."""
     outcome = record.get("outcome")
-    what = record.get("code") or ("" if outcome == "completed" else outcome)
+    what = record.get("code") or (_failed_call(record.get("call") or {}) if outcome == "completed" else outcome)
     return f"{what} ({record['rule']})" if record.get("rule") else str(what)
+
+
+def _failed_call(call: Mapping[str, Any]) -> str:
+    """Return which call has failed although its status is 200, and how."""
+    return " ".join(call[name] for name in ("method", "tool", "failed") if name in call) if "failed" in call else ""
 
 
 def _visible(text: str) -> str:

@@ -29,6 +29,7 @@ from aiogate.proxy.target import target_of
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.admin import admin_app
+from aiogate.server.admin.guard import check_listener
 from aiogate.server.counters import open_board, open_state
 from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
 from aiogate.server.drain import Drain
@@ -43,6 +44,8 @@ from aiogate.server.notify import Notifier
 from aiogate.server.open import open_exchange
 from aiogate.server.protocol import PublicServer
 from aiogate.server.reload import Load, Reloads
+from aiogate.server.siblings import Siblings
+from aiogate.server.together import Together
 from aiogate.server.walk import Walk
 from aiogate.settings.model import Address, Settings
 
@@ -67,6 +70,8 @@ class Gateway:
         retired: called when nothing needs a config any more that was in force.
         inherited: sockets to listen on, in the place of those that the config names.
         notifier: tells the supervisor of starts and reloads.
+        siblings: the other workers of this machine, if this is one of several.
+        number: of the config, where it is not the first one of its gateway.
     """
 
     generation: Generation
@@ -77,8 +82,10 @@ class Gateway:
     retired: Callable[[], object] | None
     inherited: Inherited
     notifier: Notifier
+    siblings: Siblings
     house: House = attrs.field(init=False)
     reloads: Reloads = attrs.field(init=False)
+    together: Together = attrs.field(init=False)
     pace: Pace = attrs.field(init=False)
     drain: Drain = attrs.field(init=False)
     public: Address | None = attrs.field(default=None, init=False)
@@ -98,10 +105,13 @@ class Gateway:
         retired: Callable[[], object] | None = None,
         inherited: Inherited | None = None,
         notifier: Notifier | None = None,
+        siblings: Siblings | None = None,
+        number: int = 1,
     ) -> None:
-        clock = clock or Clock()
-        first = Generation(number=1, settings=settings, pipeline=pipeline, clock=clock)
-        self.__attrs_init__(first, clock, stdout, load, retired, inherited or Inherited(), notifier or Notifier())
+        clock, siblings = clock or Clock(), siblings or Siblings()
+        first = Generation(number=number, settings=settings, pipeline=pipeline, clock=clock)
+        handed, told = inherited or Inherited(), notifier or Notifier()
+        self.__attrs_init__(first, clock, stdout, load, retired, handed, told, siblings)
 
     @property
     def settings(self) -> Settings:
@@ -135,6 +145,7 @@ class Gateway:
             metrics=Metrics(),
             events=Events(self.settings.admin.events, self.clock),
             notifier=self.notifier,
+            siblings=self.siblings,
         )
         self.drain = Drain(house)
         self._rooms.push_async_callback(house.state.close)
@@ -151,12 +162,19 @@ class Gateway:
         house.metrics.started(lambda: len(house.open_exchanges), house.state, house.journal)
         self.pace = Pace(house.upstream.watch, lambda: self.settings.server)
         self.reloads = Reloads(self, house, self.load, self.retired)
+        self.together = Together(self.reloads, self.siblings, lambda: self.generation.number)
         await self.reloads.start()
-        app = admin_app(self)
         inherited, settings = self.inherited, self.settings
+        handed = inherited.admin
+        operators = settings.admin.listen if handed is None else Address(*handed.getsockname()[:2])
+        app = admin_app(self, reachable=check_listener(operators, self.generation))
         runner = web.AppRunner(app, access_log=None)
         self.admin = await self._listen(runner, settings.admin.listen, inherited.admin)
         self.public = await self._listen(self._public_runner(), settings.server.listen, inherited.public)
+        house.listens = str(self.public)
+        if runner.server is not None:  # the last: who is there is asked
+            await self.siblings.listen(runner.server)
+            await self.together.catch_up()
 
     async def _open_halts(self) -> None:
         """Know what operators have stopped before anybody is let in."""
@@ -202,6 +220,7 @@ class Gateway:
         reloads: Reloads | None = getattr(self, "reloads", None)
         if house is not None:
             house.stopping = True
+            await self.siblings.leave()
             if reloads is not None:
                 await reloads.stop()
             delay = self.settings.server.drain_delay_seconds

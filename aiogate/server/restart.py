@@ -14,7 +14,7 @@ from aiogate.settings.model import Settings
 __all__ = ["KEPT", "keep_what_stands"]
 
 KEPT: Final[dict[str, tuple[str, ...]]] = {
-    "server": ("listen", "access_log", "keepalive_seconds"),
+    "server": ("listen", "access_log", "keepalive_seconds", "workers"),
     "admin": ("listen", "events"),
     "state": ("url", "prefix", "timeout_seconds", "on_error"),
     "journal": ("dir", "fsync", "segment_bytes", "compress", "retention_days", "on_journal_error"),

@@ -31,7 +31,7 @@ def plain_report(report: Report) -> dict[str, Any]:
 async def _reload(request: web.Request) -> web.Response:
     gateway = gateway_of(request)
     write_down(gateway, "reload", await asked_of(request))
-    report = await gateway.reloads.reload("api")
+    report = await gateway.together.reload("api")
     if report.successful:
         return json(plain_report(report))
     return problem(refusal("config_invalid", _refused(report), members=plain_report(report)), "/api/reload")
