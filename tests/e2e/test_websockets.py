@@ -175,7 +175,7 @@ async def test_a_drain_says_when_to_come_back(agent: Agent, gateway: Served) -> 
     assert (await the_record(gateway))["outcome"] == "cut"
 
 
-async def test_a_killed_agents_conversations_end_within_a_second(agent: Agent, gateway: Served) -> None:
+async def test_a_killed_agents_conversations_end_within_a_second(gateway: Served) -> None:
     async with conversation(gateway) as socket, aiohttp.ClientSession() as operator:
         await socket.send("hello")
         await socket.recv()
