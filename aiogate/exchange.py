@@ -187,6 +187,8 @@ class Exchange:
             agent, or of the principal.
         explains: an operator asks for the ranking, and nothing is to be sent.
         attempts: how often it was sent, and where, of an agent with several endpoints, retries or a fallback.
+        messages_in: how many whole messages of a WebSocket the client has sent, ``messages_out`` the agent; None: it is
+            none.
         cut_by: why the exchange was cut, if it was.
         interrupt: the gateway's own: what ``cut`` wakes it by.
         call: what was called, of an agent with a ``protocol``; None: nobody has looked yet.
@@ -227,6 +229,8 @@ class Exchange:
     cost_nanousd: int | None = None
     bytes_in: int = 0
     bytes_out: int = 0
+    messages_in: int | None = None
+    messages_out: int | None = None
     forwarded: float | None = None
     first_byte: float | None = None
     answered: float | None = None
