@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from aiogate.server.admin import breaker, budgets, events, health, kills, live, metrics, reload, status
+from aiogate.server.admin import breaker, budgets, events, health, kills, limits, live, metrics, reload, status
 from aiogate.server.admin.route import Route
 
 __all__ = ["ROUTES"]
@@ -15,6 +15,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *reload.ROUTES,
     *breaker.ROUTES,
     *kills.ROUTES,
+    *limits.ROUTES,
     *live.ROUTES,
     *events.ROUTES,
 )
