@@ -19,7 +19,7 @@ anonymus = true
 listen = "10.0.0.1:99999"
 
 [state]
-url = "redis+cluster://:hunter2@cache"
+url = "redis+cluster://:hunter2@cache/3"
 
 [journal]
 fsync = "sometimes"

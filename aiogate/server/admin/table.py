@@ -11,7 +11,9 @@ from aiogate.server.admin import (
     health,
     journal,
     kills,
+    limits,
     live,
+    metrics,
     openapi,
     plugins,
     policies,
@@ -24,12 +26,14 @@ from aiogate.server.admin.route import Route
 __all__ = ["ROUTES"]
 
 ROUTES: Final[tuple[Route, ...]] = (
+    *metrics.ROUTES,
     *health.ROUTES,
     *status.ROUTES,
     *budgets.ROUTES,
     *reload.ROUTES,
     *breaker.ROUTES,
     *kills.ROUTES,
+    *limits.ROUTES,
     *live.ROUTES,
     *events.ROUTES,
     *agents.ROUTES,
