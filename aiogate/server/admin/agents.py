@@ -9,7 +9,7 @@ from aiogate.server.admin.answers import json
 from aiogate.server.admin.kills import HALT, plain_halt
 from aiogate.server.admin.route import Route, Schema
 from aiogate.server.admin.running import Running, gateway_of
-from aiogate.server.admin.schemas import COUNT, FLAG, NUMBER, TEXT, array, maybe, record
+from aiogate.server.admin.schemas import BREAKER, COUNT, ENDPOINT, FLAG, TEXT, array, maybe, record
 from aiogate.server.admin.whole import of_all
 from aiogate.server.breaker_report import statuses_of
 
@@ -26,13 +26,8 @@ AGENT: Final[Schema] = record(
         "state": {"enum": ["in_service", "paused", "killed", "breaker_open"]},
         "open_exchanges": COUNT,
         "exchanges": COUNT,
-        "breaker": maybe({"type": "object", "required": ["agent", "phase"]}),
-        "endpoints": array(
-            record(
-                {"endpoint": TEXT, "state": TEXT, "pending": COUNT, "aside_seconds": NUMBER, "attempts": COUNT},
-                optional=("attempts",),
-            )
-        ),
+        "breaker": maybe(BREAKER),
+        "endpoints": array(ENDPOINT),
         "halts": array(HALT),
         "is_resilient": FLAG,
     }

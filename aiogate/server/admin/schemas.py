@@ -4,7 +4,19 @@ from typing import Any, Final
 
 from aiogate.server.admin.route import Schema
 
-__all__ = ["COUNT", "FLAG", "NUMBER", "TEXT", "TIME", "array", "maybe", "record"]
+__all__ = [
+    "BREAKER",
+    "BUDGET",
+    "COUNT",
+    "ENDPOINT",
+    "FLAG",
+    "NUMBER",
+    "TEXT",
+    "TIME",
+    "array",
+    "maybe",
+    "record",
+]
 
 TEXT: Final[Schema] = {"type": "string"}
 COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
@@ -32,3 +44,37 @@ def record(properties: dict[str, Schema], *, optional: tuple[str, ...] = ()) -> 
         "properties": properties,
     }
     return found
+
+
+BREAKER: Final[Schema] = {
+    "type": "object",
+    "description": "What the plugin that is the breaker says of an agent; others may say more.",
+    "required": ["agent", "phase", "failures"],
+    "properties": {
+        "agent": TEXT,
+        "phase": {"enum": ["closed", "open", "half_open", "paused", "held_open", "held_closed"]},
+        "failures": COUNT,
+        "openings": COUNT,
+        "retry_after_seconds": NUMBER,
+        "actor": maybe(TEXT),
+        "reason": maybe(TEXT),
+    },
+}
+ENDPOINT: Final[Schema] = record(
+    {"endpoint": TEXT, "state": TEXT, "pending": COUNT, "failures": COUNT, "aside_seconds": NUMBER}
+)
+BUDGET: Final[Schema] = record(
+    {
+        "budget": TEXT,
+        "unit": TEXT,
+        "per": {"type": "object", "additionalProperties": maybe(TEXT)},
+        "limit": COUNT,
+        "spent": COUNT,
+        "held": COUNT,
+        "share": NUMBER,
+        "warned_at": maybe(NUMBER),
+        "period_starts": TIME,
+        "period_ends": TIME,
+    }
+)
+"""One counter of a budget; money in nano-dollars."""

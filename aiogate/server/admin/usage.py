@@ -1,4 +1,4 @@
-"""What was used and spent, out of the journal's totals: by whom, for whom and where. Here are names, unlike in metrics."""
+"""What was used and spent, out of the journal's totals: by whom, for whom and where; names, unlike in metrics."""
 
 import asyncio
 import re
