@@ -1,8 +1,8 @@
 """Keeps a session of MCP with the endpoint that has begun it, where an agent has several.
 
-The session's id tells which that is: the gateway puts a mark before it on its way to the client and takes it off when it
-comes back. So every gateway and every worker knows, and nothing is shared or remembered. A mark that means no endpoint
-any more goes to another one, whose 404 has the client begin anew, as the protocol has it.
+The id of a session tells which that is: the gateway puts a mark before it on its way to the client and takes it off on
+the way back. So every gateway and every worker knows, and nothing is shared or remembered. A mark that means no
+endpoint any more goes to another one, whose 404 has the client begin anew, as the protocol has it.
 """
 
 import hashlib
