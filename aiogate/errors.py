@@ -49,6 +49,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "killed": Kind(403, "Stopped by an operator", "permission_error"),
     "policy_denied": Kind(403, "Denied by a policy", "permission_error"),
     "policy_failed": Kind(403, "A policy could not be decided", "permission_error"),
+    "origin_not_allowed": Kind(403, "Origin not allowed", "permission_error"),
     "foreign_origin": Kind(403, "Asked by a foreign web page", "permission_error"),
     "unknown_agent": Kind(404, "Unknown agent", "not_found_error"),
     "unknown_capability": Kind(404, "Unknown capability", "not_found_error"),

@@ -253,7 +253,14 @@ class Gateway:
         if target.refused is not None and (document := generation.documents.get(target.full_path)) is not None:
             await self._publish(answer, document)
             return answer
+        cross_origin = generation.cross_origin
+        if cross_origin.are_there and (preflight := cross_origin.preflight(inbound, target)) is not None:
+            status, headers, said = preflight
+            await answer.send(answer.whole(status, headers, "X-Content-Type-Options: nosniff", said))
+            return answer
         body, exchange = open_exchange(inbound, target, generation)
+        if cross_origin.are_there:
+            exchange.cors = cross_origin.lines(inbound, target)
         body.pace = self.pace
         refused = target.refused or wrong_with(inbound)
         if house.stopping and house.cutting:
