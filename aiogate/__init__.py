@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from aiogate.errors import AiogateError, Refusal, Refused, refusal
     from aiogate.exchange import Attempt, Clock, Exchange, Key, Outcome, Principal, Reply, Usage
     from aiogate.hookspecs import Finding, Gateway, Observer, Ranked, Spent, hookimpl
+    from aiogate.pepper import Pepper
+    from aiogate.stored_key import KEYS_TOPIC, Revocation, StoredKey
 
 __all__ = [
+    "KEYS_TOPIC",
     "LARGEST_AMOUNT",
     "Agent",
     "AiogateError",
@@ -46,6 +49,7 @@ __all__ = [
     "Observer",
     "OnStateError",
     "Outcome",
+    "Pepper",
     "Period",
     "Principal",
     "Quota",
@@ -55,12 +59,14 @@ __all__ = [
     "Refused",
     "Reply",
     "Retry",
+    "Revocation",
     "Seconds",
     "Secret",
     "Shortage",
     "Spent",
     "Standing",
     "State",
+    "StoredKey",
     "Usage",
     "UsageRule",
     "budget_refusal",
@@ -69,7 +75,7 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_ROOMS = ("agent", "claims", "errors", "exchange", "hookspecs")
+_ROOMS = ("agent", "claims", "errors", "exchange", "hookspecs", "pepper", "stored_key")
 
 if not TYPE_CHECKING:
 
