@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aiogate.agent import Agent, Health, Retry, Seconds, Secret, UsageRule
+    from aiogate.board import Board, Topic
     from aiogate.claims import (
         LARGEST_AMOUNT,
         Claim,
@@ -24,18 +25,20 @@ if TYPE_CHECKING:
         State,
         budget_refusal,
     )
-    from aiogate.errors import AiogateError, Refusal, Refused, refusal
-    from aiogate.exchange import Attempt, Clock, Exchange, Key, Outcome, Principal, Reply, Usage
+    from aiogate.errors import AiogateError, Refusal, Refused, StateError, refusal
+    from aiogate.exchange import ANONYMOUS, Attempt, Clock, Exchange, Key, Outcome, Principal, Reply, Usage
     from aiogate.hookspecs import Finding, Gateway, Observer, Ranked, Spent, hookimpl
     from aiogate.pepper import Pepper
     from aiogate.stored_key import KEYS_TOPIC, Revocation, StoredKey
 
 __all__ = [
+    "ANONYMOUS",
     "KEYS_TOPIC",
     "LARGEST_AMOUNT",
     "Agent",
     "AiogateError",
     "Attempt",
+    "Board",
     "Claim",
     "Clock",
     "Counted",
@@ -66,7 +69,9 @@ __all__ = [
     "Spent",
     "Standing",
     "State",
+    "StateError",
     "StoredKey",
+    "Topic",
     "Usage",
     "UsageRule",
     "budget_refusal",
@@ -75,7 +80,7 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_ROOMS = ("agent", "claims", "errors", "exchange", "hookspecs", "pepper", "stored_key")
+_ROOMS = ("agent", "board", "claims", "errors", "exchange", "hookspecs", "pepper", "stored_key")
 
 if not TYPE_CHECKING:
 

@@ -16,6 +16,7 @@ from aiogate.claims import Grant, Quota
 from aiogate.errors import Refusal
 
 __all__ = [
+    "ANONYMOUS",
     "Attempt",
     "Clock",
     "Exchange",
@@ -51,6 +52,10 @@ class Principal:
     key_id: str | None = None
     cost_center: str | None = None
     attributes: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+
+
+ANONYMOUS: Final = Principal(id="anonymous")
+"""Whoever calls a gateway with ``anonymous = true`` and was not authenticated; compare with ``is``."""
 
 
 @attrs.frozen(kw_only=True, slots=False)  # made for every answer, and without slots in half the time

@@ -11,6 +11,7 @@ import attrs
 import pluggy
 
 from aiogate.agent import Agent
+from aiogate.board import Board
 from aiogate.claims import Claim, State
 from aiogate.errors import Refusal
 from aiogate.exchange import Clock, Exchange, Reply
@@ -67,6 +68,11 @@ class Gateway(Protocol):
     @property
     def state(self) -> State:
         """The counters that claims are taken from; they outlive every config."""
+        ...
+
+    @property
+    def board(self) -> Board:
+        """Small facts that every gateway on the same state knows within a second; they outlive every config."""
         ...
 
     def spent(self, since: float) -> Iterable[Spent]:

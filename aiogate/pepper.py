@@ -22,9 +22,11 @@ _LONGEST: Final = 4096
 _ID_DIGITS: Final = 8
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Pepper:
     """Where the pepper is: in the config (``given``), or else in a file, which is made when the first key is.
+
+    ``known`` is what it was when it was read last.
 
     It is as good as no secret once it is lost: keys cannot be told from others without the one that they were made
     with. Keep a copy of it where other secrets are kept, and give all gateways that share a store the same.
@@ -32,11 +34,14 @@ class Pepper:
 
     given: Secret | None
     file: Path
+    known: bytes | None = attrs.field(default=None, init=False, repr=False)
 
     def read(self) -> bytes | None:
         """Return the pepper, None while there is none; raises ``AiogateError`` for a file that holds none."""
-        if self.given is not None:
-            return self.given.reveal().encode()
+        self.known = self.given.reveal().encode() if self.given is not None else self._from_file()
+        return self.known
+
+    def _from_file(self) -> bytes | None:
         try:
             with self.file.open("rb") as file:
                 text = file.read(_LONGEST).strip()
@@ -52,9 +57,8 @@ class Pepper:
 
     def make(self) -> bytes:
         """Return the pepper, made anew in its file if there is none: 256 random bits, for its owner's eyes alone."""
-        known = self.read()
-        if known is not None:
-            return known
+        if self.read() is not None:
+            return self.known or b""
         text = secrets.token_hex(_BYTES).encode()
         draft = self.file.with_name(f".{self.file.name}.{secrets.token_hex(4)}")
         try:
@@ -73,6 +77,7 @@ class Pepper:
         except OSError as error:
             msg = f"the pepper cannot be written to {self.file}: {error.strerror or error}"
             raise AiogateError(msg) from error
+        self.known = text
         return text
 
     @property

@@ -12,12 +12,12 @@ import attrs
 from multidict import CIMultiDict
 
 from aiogate.errors import AiogateError, Refused
-from aiogate.exchange import Clock, Exchange, Principal
+from aiogate.exchange import ANONYMOUS, Clock, Exchange, Principal
 from aiogate.journal.reader import Record
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.body import too_large
 from aiogate.proxy.target import target_of
-from aiogate.server.open import ANONYMOUS, candidates, look_round
+from aiogate.server.open import candidates, look_round
 from aiogate.settings.model import Settings
 
 __all__ = ["Callers", "NotInTheJournal", "imagined", "of_record", "unknown_of"]

@@ -36,12 +36,12 @@ def admin_of(config: Path) -> str:
     return str(found)
 
 
-def ask(admin: str, method: str, path: str) -> tuple[int, dict[str, Any]]:
+def ask(admin: str, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:
     """Return status and answer of the admin listener, ``host:port`` or its URL; raises ``AiogateError``."""
     address = urlsplit(admin if "//" in admin else f"//{admin}").netloc
     connection = http.client.HTTPConnection(address, timeout=_SECONDS)
     try:
-        connection.request(method, path)
+        connection.request(method, path, body)
         answer = connection.getresponse()
         said = orjson.loads(answer.read())
     except (OSError, http.client.HTTPException, ValueError) as error:

@@ -8,8 +8,7 @@ from typing import Final
 import attrs
 
 from aiogate.errors import Refused, refusal
-from aiogate.exchange import Exchange
-from aiogate.server.open import ANONYMOUS
+from aiogate.exchange import ANONYMOUS, Exchange
 
 __all__ = ["SHUTTING_DOWN", "TOO_MANY_EXCHANGES", "Crowd"]
 

@@ -28,7 +28,7 @@ from aiogate.proxy.target import target_of
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.admin import admin_app
-from aiogate.server.counters import open_state
+from aiogate.server.counters import open_board, open_state
 from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
 from aiogate.server.drain import Drain
 from aiogate.server.generation import Generation
@@ -39,6 +39,7 @@ from aiogate.server.notify import Notifier
 from aiogate.server.open import open_exchange
 from aiogate.server.protocol import PublicServer
 from aiogate.server.reload import Load, Reloads
+from aiogate.server.revoked import cut_what_is_revoked
 from aiogate.server.walk import Walk
 from aiogate.settings.model import Address, Settings
 
@@ -124,6 +125,7 @@ class Gateway:
         house = self.house = House(
             clock=self.clock,
             state=await open_state(self.settings.state, self.clock),
+            board=await open_board(self.settings.state, self.settings.journal.dir, self.clock),
             journal=Journal(self.settings.journal, self.clock),
             upstream=Upstream(),
             access_log=AccessLog(self.settings.server.access_log if self.stdout else "off", self.stdout),
@@ -132,6 +134,8 @@ class Gateway:
         )
         self.drain = Drain(house)
         self._rooms.push_async_callback(house.state.close)
+        self._rooms.push_async_callback(house.board.close)
+        self._rooms.callback(cut_what_is_revoked(house))
         house.journal.open()
         self._rooms.callback(house.journal.close)
         keeper = Keeper(self.settings.journal, self.clock)

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import attrs
 
+from aiogate.board import Board
 from aiogate.errors import Refusal, refusal
 from aiogate.exchange import Clock, Exchange
 from aiogate.journal.writer import Journal
@@ -89,6 +90,7 @@ class House:
 
     clock: Clock
     state: State
+    board: Board
     journal: Journal
     upstream: Upstream
     access_log: AccessLog

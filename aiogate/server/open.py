@@ -7,7 +7,7 @@ from typing import Final
 from multidict import CIMultiDict, istr
 
 from aiogate.agent import Agent
-from aiogate.exchange import Exchange, Principal
+from aiogate.exchange import ANONYMOUS, Exchange
 from aiogate.proxy.body import ClientBody
 from aiogate.proxy.client_address import client_address
 from aiogate.proxy.headers import clean_request
@@ -15,9 +15,8 @@ from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.target import Target
 from aiogate.server.generation import Generation
 
-__all__ = ["ANONYMOUS", "candidates", "look_round", "open_exchange", "with_all", "with_stand_ins"]
+__all__ = ["candidates", "look_round", "open_exchange", "with_all", "with_stand_ins"]
 
-ANONYMOUS = Principal(id="anonymous")
 _CONTENT_LENGTH: Final = istr("Content-Length")
 _EXPECT: Final = istr("Expect")
 _EXPLAIN: Final = istr("X-Aiogate-Explain")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from aiogate.agent import Agent
+from aiogate.board import Board
 from aiogate.claims import State
 from aiogate.exchange import Clock
 from aiogate.hookspecs import Spent
@@ -49,6 +50,11 @@ class View:
     def state(self) -> State:
         """The counters."""
         return self._house.state
+
+    @property
+    def board(self) -> Board:
+        """The board."""
+        return self._house.board
 
     def spent(self, since: float) -> Iterable[Spent]:
         """Return what exchanges have used that started at ``since`` or later."""

@@ -1,4 +1,4 @@
-"""A topic of the board that outlives the process: in SQLite beside the journal, for a gateway that is alone.
+"""Topics of the board that outlive the process: in SQLite beside the journal, for a gateway that is alone.
 
 What other processes write there (``aiogate keys``) is known within half a second: SQLite's own counter of changes tells
 that there is something to read. Knows nothing of what is in the entries.
@@ -9,32 +9,32 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import attrs
 
-from aiogate.board import Hear
+from aiogate.board import Hear, Topic
 from aiogate.errors import StateError
-from aiogate.state.board import Snapshot, checked
+from aiogate.state.board import MemoryBoard, Snapshot, checked
 
-__all__ = ["DISK_FILE", "DiskTopic"]
+__all__ = ["DISK_FILE", "DiskBoard", "DiskTopic"]
 
 T = TypeVar("T")
 DISK_FILE: Final = "store.sqlite"
 LOOK_SECONDS: Final = 0.5
 _log: Final = logging.getLogger(__name__)
 _WAIT_SECONDS: Final = 5.0
+_EARLY_SECONDS: Final = 0.01
+"""By so much the loop's timers may be before the clock on the wall: what ends within that has ended."""
 _FILE_MODE: Final = 0o600
 _FOLDER_MODE: Final = 0o700
 _VERSION: Final = 1
-_SCHEMA: Final = (
-    """CREATE TABLE entries (
+_SCHEMA: Final = """CREATE TABLE entries (
         topic TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, expires REAL, PRIMARY KEY (topic, key)
     ) WITHOUT ROWID"""
-)
 _ALIVE: Final = "(expires IS NULL OR expires > ?)"
 _PUT: Final = "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)"
 
@@ -61,6 +61,11 @@ class DiskTopic:
     _turn: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
     _following: asyncio.Task[None] | None = attrs.field(default=None, init=False)
     _trouble: str = attrs.field(default="", init=False)
+    _closed: bool = attrs.field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Count the changes, before anybody else hears of them."""
+        self._snapshot.on_change(self._changed)
 
     @property
     def entries(self) -> Mapping[str, bytes]:
@@ -89,6 +94,7 @@ class DiskTopic:
             self._following.cancel()
             with suppress(asyncio.CancelledError):
                 await self._following
+        self._closed = True
         async with self._turn:
             self._snapshot.close()
             if self._db is not None:
@@ -103,8 +109,8 @@ class DiskTopic:
         """Put an entry if there is none of that key, and tell whether it was put."""
         unless = f"SELECT 1 FROM entries WHERE topic = ? AND key = ? AND {_ALIVE}"  # noqa: S608 - of constants
         row = self._row(key, value, seconds)
-        sql = f"INSERT OR REPLACE INTO entries SELECT ?, ?, ?, ? WHERE NOT EXISTS ({unless})"  # noqa: S608 - of constants
-        return await self._change(sql, *row, self._name, key, self._wall()) > 0
+        sql = f"INSERT OR REPLACE INTO entries SELECT ?, ?, ?, ? WHERE NOT EXISTS ({unless})"
+        return await self._change(sql, *row, self._name, key, self._wall() + _EARLY_SECONDS) > 0
 
     async def remove(self, key: str, *, only: bytes | None = None) -> None:
         """Take an entry away; with ``only``, if that is still its value."""
@@ -126,7 +132,7 @@ class DiskTopic:
                 await self._look()
             except StateError as error:
                 if str(error) != self._trouble:
-                    _log.error("%s; what was known is still good", error)  # noqa: TRY400 - the sentence says it all
+                    _log.error("%s; what was known is still good", error)
                 self._trouble = str(error)
             else:
                 self._trouble = ""
@@ -149,6 +155,9 @@ class DiskTopic:
             self._seen = None
             return count, self._read()
 
+        if self._closed:
+            msg = "the board is closed"
+            raise StateError(msg)
         async with self._turn:
             count, rows = await self._in_thread(change)
             self._take(rows or [])
@@ -183,16 +192,14 @@ class DiskTopic:
         return rows
 
     def _take(self, rows: Rows) -> None:
-        now, found = self._wall(), set[str]()
-        changes = self._version
+        now, found = self._wall(), {key for key, _, _ in rows}
         for key, value, expires in rows:
-            found.add(key)
-            changes += self._snapshot.entries.get(key) != value
             self._snapshot.set(key, value, None if expires is None else expires - now)
         for key in [key for key in self._snapshot.entries if key not in found]:
-            changes += 1
             self._snapshot.drop(key)
-        self._version = changes
+
+    def _changed(self, _key: str, _value: bytes | None) -> None:
+        self._version += 1
 
     def _connected(self) -> sqlite3.Connection:
         if self._db is None:
@@ -221,3 +228,32 @@ def _prepare(db: sqlite3.Connection) -> None:
         if version == 0:
             db.execute(_SCHEMA)
             db.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+class DiskBoard:
+    """The board of a gateway that is alone; what is put on some of its topics is there after a restart, too."""
+
+    def __init__(self, path: Path, names: Iterable[str], wall: Callable[[], float] = time.time) -> None:
+        """Say which topics are kept in the file at ``path``."""
+        self._kept = {name: DiskTopic(path, name, wall) for name in names}
+        self._others = MemoryBoard()
+
+    @property
+    def degraded(self) -> str | None:
+        """Why what is kept may be old; None: it is current."""
+        return next((topic.degraded for topic in self._kept.values() if topic.degraded), None)
+
+    def topic(self, name: str) -> Topic:
+        """Return a subject by its name."""
+        return self._kept.get(name) or self._others.topic(name)
+
+    async def open(self, *, follow: bool = True) -> None:
+        """Read what is kept; raises ``StateError``."""
+        for topic in self._kept.values():
+            await topic.open(follow=follow)
+
+    async def close(self) -> None:
+        """Take no more changes."""
+        for topic in self._kept.values():
+            await topic.close()
+        await self._others.close()

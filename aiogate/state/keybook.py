@@ -3,6 +3,7 @@
 Writes down who did what before it is done. Knows no HTTP, and of where keys are kept only the board's topic.
 """
 
+import asyncio
 import ipaddress
 import re
 import secrets
@@ -19,7 +20,17 @@ from aiogate.exchange import Clock
 from aiogate.pepper import Pepper
 from aiogate.stored_key import Revocation, StoredKey
 
-__all__ = ["KEPT_SECONDS", "OVERLAP_SECONDS", "Author", "KeyBook", "Wanted", "key_id_for", "new_key", "shown"]
+__all__ = [
+    "KEPT_SECONDS",
+    "OVERLAP_SECONDS",
+    "Author",
+    "KeyBook",
+    "Rotation",
+    "Wanted",
+    "key_id_for",
+    "new_key",
+    "shown",
+]
 
 KEPT_SECONDS: Final = 30 * 86400.0
 """For so long a key is still listed that has expired or was revoked."""
@@ -42,33 +53,39 @@ class Author:
     reason: str
 
 
-def _is_text(_owner: object, attribute: Any, value: str | None) -> None:  # noqa: ANN401 - attrs' own
+def _is_text(_owner: object, _attribute: object, value: Any) -> None:  # noqa: ANN401 - a text or None
     if value is not None and not 1 <= len(value) <= _LONGEST_TEXT:
-        _refuse(f"{attribute.name}: expected 1 to {_LONGEST_TEXT} characters")
+        msg = f"expected 1 to {_LONGEST_TEXT} characters"
+        raise ValueError(msg)
 
 
-def _are_texts(_owner: object, attribute: Any, values: tuple[str, ...] | Mapping[str, str]) -> None:  # noqa: ANN401
-    texts = [*values, *values.values()] if isinstance(values, Mapping) else values
+def _are_texts(_owner: object, _attribute: object, values: tuple[str, ...] | Mapping[str, str]) -> None:
+    texts = (*values, *values.values()) if isinstance(values, Mapping) else values
     if len(values) > _MOST_ITEMS or not all(1 <= len(text) <= _LONGEST_TEXT for text in texts):
-        _refuse(f"{attribute.name}: expected at most {_MOST_ITEMS}, each of 1 to {_LONGEST_TEXT} characters")
+        msg = f"expected at most {_MOST_ITEMS}, each of 1 to {_LONGEST_TEXT} characters"
+        raise ValueError(msg)
 
 
 def _are_networks(_owner: object, _attribute: object, values: tuple[str, ...]) -> None:
     for value in values:
-        try:
-            ipaddress.ip_network(value)
-        except ValueError as error:
-            _refuse(f"networks: {error}")
+        ipaddress.ip_network(value)
 
 
-def _is_id(_owner: object, _attribute: object, value: str | None) -> None:
+def _is_id(_owner: object, _attribute: object, value: Any) -> None:  # noqa: ANN401 - a text or None
     if value is not None and not _ID.fullmatch(value):
-        _refuse("id: expected 1 to 64 letters, digits or '-'")
+        msg = "expected 1 to 64 letters, digits or '-'"
+        raise ValueError(msg)
+
+
+def _has_offset(_owner: object, _attribute: object, value: datetime | None) -> None:
+    if value is not None and value.tzinfo is None:
+        msg = f"expected a time zone, such as {value.isoformat()}Z"
+        raise ValueError(msg)
 
 
 @attrs.frozen(kw_only=True)
 class Wanted:
-    """A key that somebody asks for; raises ``Refused`` for what makes no key. Without an id it gets one."""
+    """A key that somebody asks for; without an id it gets one. See ``StoredKey``."""
 
     principal: str = attrs.field(validator=_is_text)
     id: str | None = attrs.field(default=None, validator=_is_id)
@@ -77,7 +94,20 @@ class Wanted:
     cost_center: str | None = attrs.field(default=None, validator=_is_text)
     labels: Mapping[str, str] = attrs.field(factory=dict, validator=_are_texts)
     networks: tuple[str, ...] = attrs.field(default=(), validator=[_are_texts, _are_networks])
-    expires: float | None = None
+    expires: datetime | None = attrs.field(default=None, validator=_has_offset)
+
+
+@attrs.frozen(kw_only=True)
+class Rotation:
+    """How the secret of a key is changed.
+
+    Args:
+        overlap_seconds: for so long the secret that it has is good beside the new one; one before that is no more.
+        expires: of the key, from now on; None: as it was.
+    """
+
+    overlap_seconds: float = attrs.field(default=OVERLAP_SECONDS, validator=attrs.validators.ge(0.0))
+    expires: datetime | None = attrs.field(default=None, validator=_has_offset)
 
 
 @attrs.frozen
@@ -106,48 +136,40 @@ class KeyBook:
     async def create(self, wanted: Wanted, author: Author) -> tuple[str, dict[str, Any]]:
         """Make a key; return it, whole for the only time, and what is known of it. Raises ``Refused``."""
         key_id, now = wanted.id or key_id_for(wanted.principal), self._clock.wall()
-        if wanted.expires is not None and wanted.expires <= now:
-            _refuse("expires: that is over already")
+        ends = self._later(wanted.expires, "expires: that is over already")
         if key_id in self._taken or {key_id, Revocation.name(key_id)} & self._topic.entries.keys():
             raise Refused(refusal("key_exists", f"there is a key {key_id!r} already; rotate it, or take another id"))
         if len(self._topic.entries) >= MOST_KEYS:
             _refuse(f"there are {MOST_KEYS} keys, and no more are kept")
-        pepper = self._the_pepper()
+        pepper = await self._the_pepper()
         key = new_key(key_id)
-        facts = {**attrs.asdict(wanted), "id": key_id, "created": now, "created_by": author.actor}
-        stored = StoredKey(
-            **facts, digest=StoredKey.digest_of(key, pepper).hex(), pepper_id=Pepper.id_of(pepper)
-        )
+        facts = {**attrs.asdict(wanted), "id": key_id, "expires": ends, "created": now, "created_by": author.actor}
+        stored = StoredKey(**facts, digest=StoredKey.digest_of(key, pepper).hex(), pepper_id=Pepper.id_of(pepper))
         async with self._recorded("keys.create", key_id, author):
             if not await self._topic.put_new(key_id, stored.encoded(), seconds=self._kept(stored)):
                 raise Refused(refusal("key_exists", f"somebody has just made a key {key_id!r}; take another id"))
         return key, self.show(key_id)
 
-    async def rotate(
-        self, key_id: str, author: Author, *, overlap_seconds: float = OVERLAP_SECONDS, expires: float | None = None
-    ) -> tuple[str, dict[str, Any]]:
-        """Give a key another secret; the one that it has is good for so long still, one before that no more.
-
-        Returns as ``create`` does; ``expires`` None leaves it as it is. Raises ``Refused``.
-        """
+    async def rotate(self, key_id: str, wanted: Rotation, author: Author) -> tuple[str, dict[str, Any]]:
+        """Give a key another secret; returns as ``create`` does. Raises ``Refused``."""
         stored, now = self._found(key_id), self._clock.wall()
         if self._revocation(key_id) is not None:
             raise Refused(refusal("key_revoked", f"key {key_id!r} is revoked for good; make another one"))
-        ends = stored.expires if expires is None else expires
+        ends = self._later(wanted.expires, "expires: that is over already") or stored.expires
         if ends is not None and ends <= now:
-            _refuse("expires: that is over already" if expires is not None else f"key {key_id!r} has expired; say until when")
-        if overlap_seconds < 0:
-            _refuse("overlap_seconds: expected 0 or more")
-        pepper = self._the_pepper()
+            _refuse(f"key {key_id!r} has expired; say until when it is good")
+        pepper = await self._the_pepper()
         key = new_key(key_id)
         digest = StoredKey.digest_of(key, pepper).hex()
-        overlaps = bool(overlap_seconds) and stored.pepper_id == Pepper.id_of(pepper)
-        previous = {
-            "previous": stored.digest if overlaps else None,
-            "previous_until": now + overlap_seconds if overlaps else None,
-        }
+        overlaps = bool(wanted.overlap_seconds) and stored.pepper_id == Pepper.id_of(pepper)
         new = attrs.evolve(
-            stored, digest=digest, pepper_id=Pepper.id_of(pepper), rotated=now, expires=ends, **previous
+            stored,
+            digest=digest,
+            pepper_id=Pepper.id_of(pepper),
+            rotated=now,
+            expires=ends,
+            previous=stored.digest if overlaps else None,
+            previous_until=now + wanted.overlap_seconds if overlaps else None,
         )
         entry = new.encoded()
         async with self._recorded("keys.rotate", key_id, author):
@@ -178,7 +200,9 @@ class KeyBook:
     def _found(self, key_id: str) -> StoredKey:
         entry = self._topic.entries.get(key_id)
         if entry is None or Revocation.revokes(key_id) is not None:
-            there = "is in the config, which is where it can be changed" if key_id in self._taken else "is not in the store"
+            there = (
+                "is in the config, which is where it can be changed" if key_id in self._taken else "is not in the store"
+            )
             raise Refused(refusal("not_found", f"key {key_id!r} {there}"))
         try:
             return StoredKey.of(entry)
@@ -192,13 +216,15 @@ class KeyBook:
         except (ValueError, TypeError):
             return Revocation(at=0.0, reason="written by another version of aiogate")
 
-    def _the_pepper(self) -> bytes:
+    async def _the_pepper(self) -> bytes:
         """Return the pepper that new keys are made with; one that other keys were not made with is none."""
         known = {stored.pepper_id for stored in self._living()}
-        pepper = self._pepper.read() if known else self._pepper.make()
+        pepper = await asyncio.to_thread(self._pepper.read if known else self._pepper.make)
         if pepper is None:
             msg = f"the keys of the store were made with pepper {', '.join(sorted(known))}, and here is none"
-            raise Refused(refusal("other_pepper", f"{msg}: give it as plugins.api_keys.pepper or in {self._pepper.place}"))
+            raise Refused(
+                refusal("other_pepper", f"{msg}: give it as plugins.api_keys.pepper or in {self._pepper.place}")
+            )
         here = Pepper.id_of(pepper)
         if known and here not in known:
             msg = f"the keys of the store were made with pepper {', '.join(sorted(known))}, not with {here}"
@@ -212,6 +238,12 @@ class KeyBook:
                 with suppress(ValueError, TypeError):
                     yield StoredKey.of(entry)
 
+    def _later(self, moment: datetime | None, or_else: str) -> float | None:
+        """Return a moment in wall seconds; raises ``Refused`` for one that is over."""
+        if moment is not None and moment.timestamp() <= self._clock.wall():
+            _refuse(or_else)
+        return None if moment is None else moment.timestamp()
+
     def _kept(self, stored: StoredKey) -> float | None:
         """Return for how long an entry is kept; None: for ever."""
         return None if stored.expires is None else stored.expires - self._clock.wall() + KEPT_SECONDS
@@ -224,7 +256,9 @@ class KeyBook:
             yield
         except StateError as error:
             self._record(f"{action}.failed", key_id, author)
-            detail = f"the store cannot be asked: {error}; whether anything has changed nobody knows: look, and do it again"
+            detail = (
+                f"the store cannot be asked: {error}; whether anything has changed nobody knows: look, and do it again"
+            )
             raise Refused(refusal("state_unavailable", detail)) from error
         except Refused:
             self._record(f"{action}.failed", key_id, author)
@@ -245,6 +279,7 @@ def new_key(key_id: str) -> str:
 def shown(stored: StoredKey, revocation: Revocation | None, now: float) -> dict[str, Any]:
     """Return what people may know of a key, for JSON: times in UTC, no digest."""
     facts = attrs.asdict(stored, filter=attrs.filters.exclude("digest", "previous", "pepper_id"))
+    facts |= {name: list(facts[name]) for name in ("roles", "networks")}
     for name in ("created", "expires", "rotated", "previous_until"):
         facts[name] = _time(facts[name])
     status = "active"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
-from aiogate import Clock, Exchange, Principal, Refusal, Secret
+from aiogate import ANONYMOUS, Clock, Exchange, Principal, Refusal, Secret
 from aiogate.builtin.api_keys import ApiKeys, ApiKeysConfig, KeySettings
 from aiogate.settings.structure import Structurer
 from tests.exchanges import an_exchange
@@ -237,7 +237,17 @@ def test_a_short_text_whose_hash_is_in_the_config_is_no_key() -> None:
 
 
 def test_a_bad_key_is_refused_even_where_anonymous_callers_are_served() -> None:
-    assert isinstance(answer(plugin(settings()), bearer(OTHER), principal=Principal(id="anonymous")), Refusal)
+    for headers in (bearer(OTHER), []):
+        assert isinstance(answer(plugin(settings()), headers, principal=ANONYMOUS), Refusal)
+    alice = answer(plugin(settings()), bearer(KEY), principal=ANONYMOUS)
+    assert isinstance(alice, Principal)
+    assert alice.id == "alice"
+
+
+def test_whom_a_plugin_before_knows_needs_no_key_and_may_not_bring_one_as_well() -> None:
+    carol = Principal(id="carol")
+    assert answer(plugin(settings()), [], principal=carol) is carol
+    assert isinstance(answer(plugin(settings()), bearer(KEY), principal=carol), Refusal)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from aiogate.claims import State
-from aiogate.state.redis.scripts import source
+from aiogate.state.redis.scripts import board_source, source
 from tests.state.factories import STATES, shared_server
 from tests.state.redis_server import RedisServer, redis_server
 from tests.state.ticking import Ticking
@@ -16,6 +16,7 @@ def ready() -> None:
     """Do what takes files and processes before there is a loop that it would hold up."""
     shared_server()
     source()
+    board_source()
 
 
 @pytest.fixture

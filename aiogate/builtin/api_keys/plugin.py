@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from aiogate import Exchange, Gateway, Pepper, Principal, Refusal, hookimpl, refusal
+from aiogate import ANONYMOUS, Exchange, Gateway, Pepper, Principal, Refusal, hookimpl, refusal
 from aiogate.builtin.api_keys.known import NOBODYS, Known
 from aiogate.builtin.api_keys.presented import MALFORMED, take_key
 from aiogate.builtin.api_keys.settings import ApiKeysConfig
@@ -55,8 +55,10 @@ class ApiKeys:
 
     @hookimpl
     def pre_request(self, exchange: Exchange) -> Refusal | None:
-        """Find the key, take it out of what the agent gets, and say whose it is."""
+        """Find the key, take it out of what the agent gets, and say whose it is, unless the caller is known already."""
         key = take_key(exchange.request_headers)
+        if exchange.principal is not None and exchange.principal is not ANONYMOUS:
+            return _REFUSED if key else None  # a plugin before this one knows the caller; two callers at once are none
         known = self._recognise(key, exchange)
         if known.principal is None or not known.may_be_used(exchange):
             return _NOT_YET if key and self._stored is not None and self._stored.is_unread else _REFUSED
@@ -70,7 +72,7 @@ class ApiKeys:
                 yield known.principal
 
     def key_store(self) -> tuple[Pepper, frozenset[str]] | None:
-        """Return what keys of the store are made with, and the ids that the config has taken; None: there is no store."""
+        """Return what the store's keys are made with, and the ids that the config has taken; None: no store."""
         return None if self._stored is None else (self._stored.pepper, self._config_ids)
 
     def _recognise(self, key: str, exchange: Exchange) -> Known:

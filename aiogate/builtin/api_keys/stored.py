@@ -33,8 +33,6 @@ class Stored:
         self._known = known
         self._own = frozenset(known)
         self._peppers = peppers
-        self._secret: bytes | None = None
-        self._secret_id = ""
         self._board: Board | None = None
         self._topic: Topic | None = None
         self._wanted = asyncio.Event()
@@ -51,9 +49,9 @@ class Stored:
         """Know the keys while this is open; raises ``AiogateError`` where those that there are cannot be told apart."""
         topic = board.topic(KEYS_TOPIC)
         self._board, self._topic = board, topic
-        if topic.entries:
-            await self._read_pepper()
-            self._demand_the_right_pepper(topic)
+        await asyncio.to_thread(self.pepper.read)
+        for said in self._of_other_peppers(topic):
+            raise AiogateError(said)
         for name in topic.entries:
             self._take(name)
         end = topic.on_change(lambda name, _: self._take(name))
@@ -87,10 +85,13 @@ class Stored:
             if key.id != key_id:
                 self._complain(f"key {key_id!r} of the store calls itself {key.id!r}")
                 return None
-            if key.pepper_id != self._secret_id:
+            secret = self.pepper.known
+            if secret is None or key.pepper_id != Pepper.id_of(secret):
                 self._miss(key.pepper_id)
                 return None
-            return Known.of_stored(key, self._peppers.index(self._secret))
+            if secret not in self._peppers:
+                self._peppers.append(secret)
+            return Known.of_stored(key, self._peppers.index(secret))
         except (ValueError, TypeError, AttributeError) as error:
             self._complain(f"key {key_id!r} of the store cannot be used: {error}")
             return None
@@ -105,7 +106,7 @@ class Stored:
             await self._wanted.wait()
             self._wanted.clear()
             try:
-                await self._read_pepper()
+                await asyncio.to_thread(self.pepper.read)
             except AiogateError as error:
                 self._complain(str(error))
             topic = self._topic
@@ -114,40 +115,27 @@ class Stored:
             for said in () if topic is None else self._of_other_peppers(topic):
                 self._complain(said)
 
-    async def _read_pepper(self) -> None:
-        secret = await asyncio.to_thread(self.pepper.read)
-        if secret is None or secret == self._secret:
-            return
-        self._secret, self._secret_id = secret, Pepper.id_of(secret)
-        if secret not in self._peppers:
-            self._peppers.append(secret)
-
-    def _demand_the_right_pepper(self, topic: Topic) -> None:
-        for said in self._of_other_peppers(topic):
-            raise AiogateError(said)
-
     def _of_other_peppers(self, topic: Topic) -> list[str]:
         """Return what is wrong, for each pepper that keys were made with and that is not here."""
         others: dict[str, list[str]] = {}
+        here = None if self.pepper.known is None else Pepper.id_of(self.pepper.known)
         for name, entry in topic.entries.items():
             if Revocation.revokes(name) is None and Revocation.name(name) not in topic.entries:
                 try:
                     key = StoredKey.of(entry)
                 except (ValueError, TypeError):
                     continue
-                if key.pepper_id != self._secret_id:
+                if key.pepper_id != here:
                     others.setdefault(key.pepper_id, []).append(key.id)
         self._complained &= others.keys()
-        said = []
-        for pepper_id, key_ids in others.items():
-            self._complained.add(pepper_id)
-            here = f"pepper {self._secret_id} is" if self._secret is not None else "there is none"
-            said.append(
-                f"{len(key_ids)} keys of the store ({', '.join(key_ids[:3])} ...) were made with pepper {pepper_id}, "
-                f"and {here} in {self.pepper.place}: give the one that they were made with, as "
-                "plugins.api_keys.pepper or in that file, or revoke them and make others"
-            )
-        return said
+        self._complained |= others.keys()
+        found = "there is none" if here is None else f"pepper {here} is"
+        return [
+            f"{len(key_ids)} keys of the store ({', '.join(key_ids[:3])} ...) were made with pepper {pepper_id}, and "
+            f"{found} in {self.pepper.place}: give the one that they were made with, as plugins.api_keys.pepper or in "
+            "that file, or revoke them and make others"
+            for pepper_id, key_ids in others.items()
+        ]
 
     def _complain(self, what: str) -> None:
         _log.error("%s", what)

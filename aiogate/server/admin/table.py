@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from aiogate.server.admin import breaker, budgets, health, reload, status
+from aiogate.server.admin import breaker, budgets, health, keys, reload, status
 from aiogate.server.admin.route import Route
 
 __all__ = ["ROUTES"]
@@ -13,4 +13,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     *budgets.ROUTES,
     *reload.ROUTES,
     *breaker.ROUTES,
+    *keys.ROUTES,
 )

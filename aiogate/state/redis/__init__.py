@@ -26,7 +26,8 @@ What holds without it:
 
 Redis 6.2 or later, alone or as one endpoint of a failover; no Cluster and no Sentinel yet. ``maxmemory-policy
 noeviction``, as an evicted counter is a limit forgotten. A user needs ``~prefix*`` and ``+@read +@write +@scripting
-+@connection +time +select``.
++@connection +time +select``; with ``&prefix*`` and ``+publish +subscribe`` too, changes of the board are known at once
+and not a second later.
 """
 
 from aiogate.state.redis.state import RedisState

@@ -1,11 +1,11 @@
-"""One connection to Redis, and what runs on it: one script call at a time. Knows nothing of counters.
+"""One connection to Redis, and what runs on it: one script call at a time, or a channel. Knows nothing of counters.
 
 redis-py parses the URL, connects, speaks TLS and authenticates; of its client, with pools, retries and health checks,
 nothing is needed here, and it would cost more than the script does.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from redis.asyncio.connection import Connection, parse_url
@@ -66,10 +66,10 @@ class Link:
                 raise
             self._connection = connection
 
-    async def run(self, keys: Sequence[str], payload: bytes) -> Any:  # noqa: ANN401 - what the script returns
+    async def run(self, keys: Sequence[str], *arguments: bytes) -> Any:  # noqa: ANN401 - what the script returns
         """Run the script; raises ``StateError``, and nobody knows then whether it ran."""
         await self.connect()
-        call: tuple[str | int | bytes, ...] = ("EVALSHA", self._sha, len(keys), *keys, payload)
+        call: tuple[str | int | bytes, ...] = ("EVALSHA", self._sha, len(keys), *keys, *arguments)
         try:
             try:
                 return await self._command(*call)
@@ -81,6 +81,26 @@ class Link:
             raise _said(error) from error
         except BaseException:
             await self.close()  # its answer may still come, and would be taken for the next one's
+            raise
+
+    async def subscribe(self, channel: str) -> None:
+        """Begin to hear a channel; this connection is for nothing else then. Raises ``StateError``."""
+        await self.connect()
+        await self._said_by_redis(self._command("SUBSCRIBE", channel))
+
+    async def heard(self) -> bytes:
+        """Return the next message, however long that takes; raises ``StateError``."""
+        message: bytes = (await self._said_by_redis(self._connection.read_response()))[2]
+        return message
+
+    async def _said_by_redis(self, answer: Awaitable[Any]) -> Any:  # noqa: ANN401 - what Redis says
+        try:
+            return await answer
+        except (RedisError, OSError) as error:
+            await self.close()
+            raise _said(error) from error
+        except BaseException:
+            await self.close()
             raise
 
     async def _command(self, *arguments: str | int | bytes) -> Any:  # noqa: ANN401 - what Redis says

@@ -1,0 +1,31 @@
+"""Ends what is under way with a key that was revoked so: on every gateway, as soon as it hears of it.
+
+Knows nothing of how a key is recognised.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from aiogate.errors import refusal
+from aiogate.server.house import House
+from aiogate.stored_key import KEYS_TOPIC, Revocation
+
+__all__ = ["cut_what_is_revoked"]
+
+_WHY: Final = refusal("unauthenticated", "the API key of this call was revoked while it was under way")
+
+
+def cut_what_is_revoked(house: House) -> Callable[[], None]:
+    """From now on cut exchanges whose key is revoked with ``kills``; what is returned ends that."""
+    return house.board.topic(KEYS_TOPIC).on_change(partial(_heard, house))
+
+
+def _heard(house: House, name: str, entry: bytes | None) -> None:
+    key_id = Revocation.revokes(name)
+    if key_id is None or entry is None or not Revocation.of(entry).kills:
+        return
+    for walk in tuple(house.open_exchanges.values()):
+        principal = walk.exchange.principal
+        if principal is not None and principal.key_id == key_id:
+            walk.exchange.cut(_WHY)
