@@ -44,6 +44,10 @@ class Topic(Protocol):
         """Take an entry away, everywhere; with ``only``, if that is still its value. Raises as ``put`` does."""
         ...
 
+    def age_seconds(self, key: str) -> float:
+        """Return how long ago an entry was put, by the clock of who keeps it for all; 0.0 where there is none."""
+        ...
+
     def on_change(self, hear: Hear) -> Callable[[], None]:
         """Have every change heard, in the loop, one's own too; what is returned ends that.
 
@@ -54,6 +58,11 @@ class Topic(Protocol):
 
 class Board(Protocol):
     """All topics."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other gateways see it; False: this process is alone."""
+        ...
 
     @property
     def degraded(self) -> str | None:

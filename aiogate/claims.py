@@ -120,6 +120,8 @@ class Claim:
         measure: what it is an amount of.
         period: of a counter of that kind.
         on_state_error: None: what ``[state] on_error`` says.
+        otherwise: what the client gets where it does not fit; None: a 429. One that has it is in no ``RateLimit``
+            header: it is nothing that a caller could go by.
     """
 
     name: str
@@ -131,6 +133,7 @@ class Claim:
     measure: Measure = Measure.REQUESTS
     period: Period | None = None
     on_state_error: OnStateError | None = None
+    otherwise: Refusal | None = None
 
 
 class Quota(NamedTuple):  # made for every exchange, and a tuple is made fastest

@@ -70,6 +70,16 @@ class Gateway(Protocol):
         """The counters that claims are taken from; they outlive every config."""
         ...
 
+    def tell(self, event: str, *, agent: str | None = None, principal: str | None = None, **facts: object) -> None:
+        """Let operators know of something, those who follow ``/api/events``: ``tell("breaker", agent=..., phase=...)``.
+
+        ``event`` is a small word, ``facts`` are what JSON has words for. It costs next to nothing and reaches nobody
+        else: what has to be kept belongs into the log. ValueError for a word that is none.
+
+        .. versionadded:: 0.1
+        """
+        ...
+
     @property
     def board(self) -> Board:
         """Small facts that every gateway on the same state knows within a second; they outlive every config."""

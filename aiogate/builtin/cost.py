@@ -31,6 +31,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, date, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -44,6 +45,7 @@ from aiogate.builtin.price_entry import PriceEntry, closest
 from aiogate.builtin.subjects import unknown_agents
 from aiogate.usage import (
     ESTIMATE,
+    SO_FAR,
     ByteReader,
     Price,
     PublishedPrices,
@@ -161,6 +163,10 @@ class Cost:
             reader = self._mute(exchange) if make is None else make()
         if reader is None:
             return None
+        if is_stream(exchange.content_type) and (so_far := getattr(reader, "so_far", None)) is not None:
+            agent_id = None if agent is None else agent.id
+            tell: Callable[[], tuple[int, int | None]] = partial(self._so_far, so_far, agent_id, exchange.started_wall)
+            exchange[SO_FAR] = tell
         reads, feed, settle = reader, reader.feed, self._settle
 
         def observe(chunk: bytes) -> None:
@@ -170,6 +176,11 @@ class Cost:
                 settle(exchange, reads)
 
         return observe
+
+    def _so_far(self, so_far: Callable[[], Usage], agent_id: str | None, wall: float) -> tuple[int, int | None]:
+        """Return what has come of an answer by now, for those who look at it meanwhile."""
+        usage = so_far()
+        return usage.tokens, None if agent_id is None else self.quote(agent_id, usage, wall)
 
     def _declared(self, exchange: Exchange, usage: Usage, nanousd: int | None) -> UsageReader | None:
         """Write down what the agent's headers have said; return what settles the rest at the end, if there is any."""

@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -16,6 +17,7 @@ import attrs
 from aiogate.board import Board
 from aiogate.errors import AiogateError, Problem, Refused, SettingsError
 from aiogate.exchange import Clock
+from aiogate.journal.action import encode_action
 from aiogate.journal.writer import Journal
 from aiogate.pipeline.discover import InstalledPlugins
 from aiogate.server.counters import open_board
@@ -91,11 +93,16 @@ async def _ask(store: Store, act: Act, key_id: str, told: Mapping[str, Any], aut
         if act not in {"list", "show"}:
             journal.open()
         try:
-            return await ask_keys(book_of(store.keepers, board, journal, clock), act, key_id, told, author)
+            book = book_of(store.keepers, board, partial(_record, journal, clock), clock)
+            return await ask_keys(book, act, key_id, told, author)
         except Refused as refused:
             raise AiogateError(refused.refusal.detail) from refused
         finally:
             journal.close()
+
+
+def _record(journal: Journal, clock: Clock, action: str, key_id: str, author: Author) -> None:
+    journal.append(encode_action(clock.wall(), action, actor=author.actor, reason=author.reason, key_id=key_id))
 
 
 def _plugins(tables: Mapping[str, Any]) -> list[tuple[str, type]]:

@@ -6,7 +6,7 @@ Knows nothing of where the line goes: the caller says whether it is coloured.
 from collections.abc import Mapping
 from typing import IO, Any, Final
 
-from aiogate.journal.action import is_action, subject_of
+from aiogate.journal.action import ABOUT, is_action
 from aiogate.journal.reader import Record
 
 __all__ = ["pretty", "welcomes_colour"]
@@ -25,7 +25,8 @@ def pretty(record: Record, *, dated: bool = False, coloured: bool = False) -> st
     when = record["time"]
     time = f"{when[:10]} {when[11:23]}" if dated else when[11:23]
     if is_action(record):
-        said = f"{record.get('actor')} → {subject_of(record)}".ljust(22)
+        about = next((record[name] for name in ABOUT if record.get(name)), "-")
+        said = f"{record.get('actor')} → {about}".ljust(22)
         return _visible(f"{time}  ---  {said}  {record.get('action')}: {record.get('reason')}")
     columns = (
         f"{record.get('principal') or '-'} → {record.get('agent') or '-'}".ljust(22),

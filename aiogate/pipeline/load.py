@@ -16,10 +16,14 @@ def load(
     path: Path,
     environ: Mapping[str, str],
     installed: InstalledPlugins | None = None,
+    workers: int | None = None,
 ) -> tuple[Settings, Pipeline]:
-    """Return what the file says and the pipeline that it asks for; raises ``SettingsError`` with every problem."""
+    """Return what the file says and the pipeline that it asks for; raises ``SettingsError`` with every problem.
+
+    ``workers`` takes the place of what it says of ``[server] workers``; 0: ``auto``.
+    """
     installed = installed or InstalledPlugins()
-    settings = load_settings(path, installed, environ)
+    settings = load_settings(path, installed, environ, workers)
     try:
         return settings, build_pipeline(settings, installed)
     except PluginError as error:

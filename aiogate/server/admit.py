@@ -13,15 +13,20 @@ from aiogate.server.claim import take_claims
 from aiogate.server.crowd import Crowd
 from aiogate.server.fallback import admit_any
 from aiogate.server.generation import Generation
+from aiogate.server.halts import Halts
 from aiogate.state import State
 
 __all__ = ["admit"]
 
 
-async def admit(exchange: Exchange, generation: Generation, state: State, crowd: Crowd) -> Agent | Refusal | Reply:
+async def admit(
+    exchange: Exchange, generation: Generation, state: State, crowd: Crowd, halts: Halts
+) -> Agent | Refusal | Reply:
     """Return the agent that serves, or what ends the exchange; raises ``PluginError`` or ``Refused``."""
     pipeline = generation.pipeline
     ended = await pipeline.pre_request(exchange)
+    if halts.in_force:
+        ended = halts.judge(exchange, ended)
     if exchange.agent is None:
         return await choose(exchange, ended, generation, state, crowd)
     if exchange.agent.fallback:

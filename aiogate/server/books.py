@@ -26,6 +26,8 @@ async def close_books(exchange: Exchange, house: House) -> None:
         line = encode(exchange)
         house.journal.append(line)
         house.access_log.write(line)
+        if house.events.on:
+            house.events.ended(exchange, line)
     finally:
         if exchange.grant is not None:
             await _settle(exchange, house, exchange.grant)

@@ -60,9 +60,9 @@ def _redis_board(settings: StateSettings) -> Any:  # noqa: ANN401 - its class is
 
 
 def _redis(settings: StateSettings, clock: Clock) -> Any:  # noqa: ANN401 - its class is imported here alone
-    from aiogate.state.redis import RedisState  # noqa: PLC0415 - redis-py, which takes long to import
+    from aiogate.state.redis import counters_at  # noqa: PLC0415 - redis-py, which takes long to import
 
-    return RedisState(
+    return counters_at(
         settings.url.reveal(),
         clock,
         prefix=settings.prefix,

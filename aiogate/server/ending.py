@@ -19,7 +19,7 @@ from aiogate.proxy.answer import Answer
 from aiogate.proxy.body import ClientBody
 from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.terminal_event import last_words
-from aiogate.proxy.upstream import Head
+from aiogate.proxy.upstream import Head, Response
 from aiogate.proxy.vigil import Keepalive
 from aiogate.server.books import close_books
 from aiogate.server.generation import Generation
@@ -52,6 +52,14 @@ class Ending:
     _keepalive: Keepalive | None = None
     _left: Leftover | None = None
     _trip: Trip | None = None
+    _response: Response | None = None
+    """The agent's, as long as it is passed on."""
+
+    @property
+    def heard_at(self) -> float | None:
+        """When the agent whose answer is passed on was last heard of, in the loop's time; None: none is under way."""
+        response = self._response
+        return None if response is None or response.complete else response.flow.heard_at
 
     def _note(self, head: Head) -> None:
         """Write down the agent's head, and ask who looks on."""
@@ -62,6 +70,8 @@ class Ending:
         exchange.content_type = head.media_type
         exchange.content_encoding = head.encoding
         self._observe = self.generation.pipeline.observers(exchange)
+        if self.house.events.on:
+            self.house.events.first_byte(exchange)
 
     async def _refuse(self, refused: Refusal, outcome: Outcome = Outcome.REFUSED) -> None:
         exchange = self.exchange

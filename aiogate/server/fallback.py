@@ -18,6 +18,7 @@ from aiogate.server.choose import bind_body
 from aiogate.server.claim import STATE_UNAVAILABLE, take_claims
 from aiogate.server.crowd import Crowd
 from aiogate.server.generation import Generation
+from aiogate.server.halts import Halts
 from aiogate.server.open import with_stand_ins
 from aiogate.state import State
 
@@ -93,6 +94,7 @@ class Relief:
     exchange: Exchange
     generation: Generation
     state: State
+    halts: Halts
 
     async def of(self, failed: Agent) -> Agent | None:
         """Return the next agent, its claims taken and those of ``failed`` given back; None: there is none."""
@@ -104,6 +106,8 @@ class Relief:
         try:
             await self._give_back()
             for agent in waiting:
+                if self.halts.in_force and self.halts.why_not(exchange, agent.id) is not None:
+                    continue
                 if isinstance(await _admitted(exchange, agent, self.generation, self.state), Agent):
                     return agent
         except PluginError as error:

@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import BinaryIO, Final
 
 import attrs
@@ -16,7 +17,7 @@ from aiohttp import http_parser, web
 from multidict import CIMultiDict
 
 from aiogate.errors import AiogateError
-from aiogate.exchange import Clock
+from aiogate.exchange import Clock, Reply
 from aiogate.journal.keeper import Keeper
 from aiogate.journal.writer import Journal
 from aiogate.pipeline.run import Pipeline
@@ -28,10 +29,14 @@ from aiogate.proxy.target import target_of
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.admin import admin_app
+from aiogate.server.admin.guard import check_listener
 from aiogate.server.counters import open_board, open_state
 from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
 from aiogate.server.drain import Drain
+from aiogate.server.events import Events
 from aiogate.server.generation import Generation
+from aiogate.server.halts.cutting import cut_all, tell
+from aiogate.server.halts.in_force import TOPIC
 from aiogate.server.house import House
 from aiogate.server.inherited import Inherited
 from aiogate.server.metrics import Metrics
@@ -40,6 +45,8 @@ from aiogate.server.open import open_exchange
 from aiogate.server.protocol import PublicServer
 from aiogate.server.reload import Load, Reloads
 from aiogate.server.revoked import cut_what_is_revoked
+from aiogate.server.siblings import Siblings
+from aiogate.server.together import Together
 from aiogate.server.walk import Walk
 from aiogate.settings.model import Address, Settings
 
@@ -64,6 +71,8 @@ class Gateway:
         retired: called when nothing needs a config any more that was in force.
         inherited: sockets to listen on, in the place of those that the config names.
         notifier: tells the supervisor of starts and reloads.
+        siblings: the other workers of this machine, if this is one of several.
+        number: of the config, where it is not the first one of its gateway.
     """
 
     generation: Generation
@@ -74,8 +83,10 @@ class Gateway:
     retired: Callable[[], object] | None
     inherited: Inherited
     notifier: Notifier
+    siblings: Siblings
     house: House = attrs.field(init=False)
     reloads: Reloads = attrs.field(init=False)
+    together: Together = attrs.field(init=False)
     pace: Pace = attrs.field(init=False)
     drain: Drain = attrs.field(init=False)
     public: Address | None = attrs.field(default=None, init=False)
@@ -95,10 +106,13 @@ class Gateway:
         retired: Callable[[], object] | None = None,
         inherited: Inherited | None = None,
         notifier: Notifier | None = None,
+        siblings: Siblings | None = None,
+        number: int = 1,
     ) -> None:
-        clock = clock or Clock()
-        first = Generation(number=1, settings=settings, pipeline=pipeline, clock=clock)
-        self.__attrs_init__(first, clock, stdout, load, retired, inherited or Inherited(), notifier or Notifier())
+        clock, siblings = clock or Clock(), siblings or Siblings()
+        first = Generation(number=number, settings=settings, pipeline=pipeline, clock=clock)
+        handed, told = inherited or Inherited(), notifier or Notifier()
+        self.__attrs_init__(first, clock, stdout, load, retired, handed, told, siblings)
 
     @property
     def settings(self) -> Settings:
@@ -130,7 +144,9 @@ class Gateway:
             upstream=Upstream(),
             access_log=AccessLog(self.settings.server.access_log if self.stdout else "off", self.stdout),
             metrics=Metrics(),
+            events=Events(self.settings.admin.events, self.clock),
             notifier=self.notifier,
+            siblings=self.siblings,
         )
         self.drain = Drain(house)
         self._rooms.push_async_callback(house.state.close)
@@ -144,15 +160,30 @@ class Gateway:
         self._rooms.callback(house.access_log.close)
         self._rooms.push_async_callback(house.upstream.ended)
         self._rooms.callback(house.upstream.close)
+        await self._open_halts()
         house.metrics.started(lambda: len(house.open_exchanges), house.state, house.journal)
         self.pace = Pace(house.upstream.watch, lambda: self.settings.server)
         self.reloads = Reloads(self, house, self.load, self.retired)
+        self.together = Together(self.reloads, self.siblings, lambda: self.generation.number)
         await self.reloads.start()
-        app = admin_app(self)
         inherited, settings = self.inherited, self.settings
+        handed = inherited.admin
+        operators = settings.admin.listen if handed is None else Address(*handed.getsockname()[:2])
+        app = admin_app(self, reachable=check_listener(operators, self.generation))
         runner = web.AppRunner(app, access_log=None)
         self.admin = await self._listen(runner, settings.admin.listen, inherited.admin)
         self.public = await self._listen(self._public_runner(), settings.server.listen, inherited.public)
+        if runner.server is not None:  # the last: who is there is asked
+            await self.siblings.listen(runner.server)
+            await self.together.catch_up()
+
+    async def _open_halts(self) -> None:
+        """Know what operators have stopped before anybody is let in."""
+        house = self.house
+        house.halts.cut, house.halts.heard = partial(cut_all, house), partial(tell, house)
+        topic = house.board.topic(TOPIC)
+        self._rooms.callback(house.halts.close)
+        await house.halts.open(topic, self.settings.journal.dir, self.clock, house.tasks.spawn)
 
     def _public_runner(self) -> web.ServerRunner:
         server = self._server = PublicServer(
@@ -190,6 +221,7 @@ class Gateway:
         reloads: Reloads | None = getattr(self, "reloads", None)
         if house is not None:
             house.stopping = True
+            await self.siblings.leave()
             if reloads is not None:
                 await reloads.stop()
             delay = self.settings.server.drain_delay_seconds
@@ -219,6 +251,9 @@ class Gateway:
         if target.is_probe:
             await self._probe(answer, target.full_path)
             return answer
+        if target.refused is not None and (document := generation.documents.get(target.full_path)) is not None:
+            await self._publish(answer, document)
+            return answer
         body, exchange = open_exchange(inbound, target, generation)
         body.pace = self.pace
         refused = target.refused or wrong_with(inbound)
@@ -242,6 +277,12 @@ class Gateway:
         body = orjson.dumps({"status": "ok" if ok else "unavailable"}, option=orjson.OPT_APPEND_NEWLINE)
         headers = CIMultiDict({"Content-Type": "application/json"})
         await answer.send(answer.whole(200 if ok else 503, headers, "Cache-Control: no-store", body))
+
+    @staticmethod
+    async def _publish(answer: Answer, document: Reply) -> None:
+        """Answer with what anybody may read; as with probes, there is no exchange."""
+        headers = CIMultiDict([("Content-Type", document.content_type), *document.headers])
+        await answer.send(answer.whole(document.status, headers, "X-Content-Type-Options: nosniff", document.body))
 
     @property
     def connections(self) -> int:

@@ -1,4 +1,4 @@
-"""One config in force: its number, its settings and the pipeline built from them."""
+"""One config in force: its number, its settings and the pipeline built from them, and what its plugins publish."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import attrs
 
 from aiogate.agent import Agent
-from aiogate.exchange import Clock
+from aiogate.exchange import Clock, Reply
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.client_address import Network
 from aiogate.settings.model import Settings
@@ -24,10 +24,20 @@ class Generation:
     clock: Clock
     trusted_proxies: tuple[Network, ...] = attrs.field(init=False)
     """Whose word on a client's address counts."""
+    documents: Mapping[str, Reply] = attrs.field(init=False)
+    """What anybody may read, by path: ``documents()`` of the plugins that have it."""
 
     @trusted_proxies.default
     def _networks(self) -> tuple[Network, ...]:
         return tuple(ipaddress.ip_network(network) for network in self.settings.server.trusted_proxies)
+
+    @documents.default
+    def _published(self) -> Mapping[str, Reply]:
+        found: dict[str, Reply] = {}
+        for plugin in self.pipeline.plugins.values():
+            if (documents := getattr(plugin, "documents", None)) is not None:
+                found.update(documents())
+        return found
 
     @property
     def agents(self) -> Mapping[str, Agent]:

@@ -3,22 +3,25 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
 import attrs
 
 from aiogate.board import Board
-from aiogate.errors import Refusal, refusal
+from aiogate.errors import refusal
 from aiogate.exchange import Clock, Exchange
 from aiogate.journal.writer import Journal
 from aiogate.proxy.answer import Answer
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.crowd import Crowd
+from aiogate.server.events import Events
 from aiogate.server.generation import Generation
+from aiogate.server.halts import Halts
 from aiogate.server.metrics import Metrics
 from aiogate.server.notify import Notifier
+from aiogate.server.siblings import Siblings
 from aiogate.state import State
 
 __all__ = ["House", "Tasks", "UnderWay"]
@@ -83,6 +86,11 @@ class UnderWay(Protocol):
         """What it began with and ends on."""
         ...
 
+    @property
+    def heard_at(self) -> float | None:
+        """When its agent was last heard of, in the loop's time; None: no answer is passed on."""
+        ...
+
 
 @attrs.define(kw_only=True)
 class House:
@@ -95,14 +103,17 @@ class House:
     upstream: Upstream
     access_log: AccessLog
     metrics: Metrics
+    events: Events
     notifier: Notifier = attrs.field(factory=Notifier)
+    siblings: Siblings = attrs.field(factory=Siblings)
     tasks: Tasks = attrs.field(factory=Tasks)
     crowd: Crowd = attrs.field(factory=Crowd)
+    halts: Halts = attrs.field(factory=Halts)
     open_exchanges: dict[str, UnderWay] = attrs.field(factory=dict)
     stopping: bool = False
     cutting: bool = False
-    leftovers: set[Callable[[Refusal], None]] = attrs.field(factory=set)
-    """What is read on although its client has gone: how to end each."""
+    leftovers: set[Exchange] = attrs.field(factory=set)
+    """What is read on although its client has gone."""
     _emptied: asyncio.Event | None = None
 
     outgoing: dict[int, tuple[set[str], asyncio.Event]] = attrs.field(factory=dict)
@@ -142,7 +153,9 @@ class House:
         """End what is under way: each client is told to come back in a moment."""
         self.cutting = True
         why = refusal("shutting_down", "the gateway restarts; ask again", retry_after_seconds=1.0)
-        for walk in tuple(self.open_exchanges.values()):
-            walk.exchange.cut(why)
-        for cut in tuple(self.leftovers):
-            cut(why)
+        for exchange in self.under_way():
+            exchange.cut(why)
+
+    def under_way(self) -> list[Exchange]:
+        """Return the exchanges that have not ended, those included whose client has."""
+        return [*(walk.exchange for walk in self.open_exchanges.values()), *self.leftovers]

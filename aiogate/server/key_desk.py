@@ -3,7 +3,7 @@
 A plugin keeps keys that has the method of ``KeepsKeys`` here; which one that is nobody here knows.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,8 +14,6 @@ import attrs
 from aiogate.board import Board
 from aiogate.errors import Problem, Refused, refusal
 from aiogate.exchange import Clock
-from aiogate.journal.action import encode_action
-from aiogate.journal.writer import Journal
 from aiogate.pepper import Pepper
 from aiogate.settings.structure import Structurer
 from aiogate.state.keybook import Author, KeyBook, Rotation, Wanted
@@ -25,6 +23,8 @@ __all__ = ["Act", "ask_keys", "book_of"]
 
 T = TypeVar("T")
 Act = Literal["list", "show", "create", "rotate", "revoke"]
+Record = Callable[[str, str, Author], None]
+"""Writes down an action on a key before it is done; raises ``AiogateError``: then it is not."""
 _WARNING: Final = "the key is shown once: give it to its principal now"
 
 
@@ -42,7 +42,7 @@ class _Killing:
     kill: bool = False
 
 
-def book_of(plugins: Iterable[object], board: Board, journal: Journal, clock: Clock) -> KeyBook:
+def book_of(plugins: Iterable[object], board: Board, record: Record, clock: Clock) -> KeyBook:
     """Return the keys that one of the plugins lets in; raises ``Refused`` where none would."""
     keepers = [plugin for plugin in plugins if isinstance(plugin, KeepsKeys)]
     if not keepers:
@@ -52,15 +52,11 @@ def book_of(plugins: Iterable[object], board: Board, journal: Journal, clock: Cl
         raise Refused(refusal("not_found", "plugins.api_keys.store is false: keys of the store would let nobody in"))
     pepper, taken = store
 
-    def record(action: str, key_id: str, author: Author) -> None:
-        line = encode_action(clock.wall(), action, actor=author.actor, reason=author.reason, key=key_id)
-        journal.append(line)
-
     return KeyBook(board.topic(KEYS_TOPIC), pepper, clock, record, taken)
 
 
 async def ask_keys(book: KeyBook, act: Act, key_id: str, told: Mapping[str, Any], author: Author) -> dict[str, Any]:
-    """Do what is asked for, and return what is known then; raises ``Refused``, and ``JournalError``: nothing was done.
+    """Do what is asked for, and return what is known then; raises ``Refused``, or what ``record`` does.
 
     A key that was made is in ``key``, and there alone.
     """

@@ -4,7 +4,7 @@ An exchange adds to plain numbers; prometheus-client turns them into text when s
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import attrs
@@ -18,7 +18,7 @@ from aiogate.exchange import Exchange
 from aiogate.journal.writer import Journal
 from aiogate.state import State
 
-__all__ = ["Metrics"]
+__all__ = ["AgentNumbers", "Metrics"]
 
 
 _DURATION_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -46,7 +46,7 @@ class _Histogram:
 
 
 @attrs.define
-class _AgentNumbers:
+class AgentNumbers:
     """What is known of the exchanges of one agent."""
 
     ends: dict[tuple[str, int], int] = attrs.field(factory=dict)
@@ -62,7 +62,7 @@ class Metrics(Collector):
     """One registry for one gateway, so that two in one process do not meet."""
 
     def __init__(self) -> None:
-        self._agents: dict[str, _AgentNumbers] = {}
+        self._agents: dict[str, AgentNumbers] = {}
         self._generation = 0
         self._reloaded = True
         self._reloaded_at = 0.0
@@ -92,7 +92,7 @@ class Metrics(Collector):
         agent = exchange.agent.id if exchange.agent is not None else ""
         numbers = self._agents.get(agent)
         if numbers is None:
-            numbers = self._agents[agent] = _AgentNumbers()
+            numbers = self._agents[agent] = AgentNumbers()
         end = (exchange.outcome or "", exchange.status)
         numbers.ends[end] = numbers.ends.get(end, 0) + 1
         if exchange.degraded:
@@ -113,6 +113,10 @@ class Metrics(Collector):
             numbers.input_tokens += usage.input_tokens or 0
             numbers.output_tokens += usage.output_tokens or 0
         numbers.cost_nanousd += exchange.cost_nanousd or 0
+
+    def figures(self) -> Mapping[str, AgentNumbers]:
+        """Return what is known of each agent, by id; of what went to none under ``""``."""
+        return self._agents
 
     def exposition(self, more: tuple[Metric, ...] = ()) -> tuple[bytes, str]:
         """Return the metrics as text and its content type, with what others know at this moment."""
@@ -170,7 +174,7 @@ class Metrics(Collector):
             cost.add_metric([agent], numbers.cost_nanousd * _NANO)
         yield from (ends, tokens, cost, shadows)
 
-    def _histogram(self, name: str, what: str, of: Callable[[_AgentNumbers], _Histogram]) -> Metric:
+    def _histogram(self, name: str, what: str, of: Callable[[AgentNumbers], _Histogram]) -> Metric:
         family = HistogramMetricFamily(name, what, labels=["agent"])
         for agent, numbers in self._agents.items():
             histogram = of(numbers)

@@ -17,7 +17,7 @@ def quota_lines(quotas: Sequence[Quota]) -> str:
     """
     policies, left = [], []
     for claim, remaining, reset_seconds, _, _ in quotas:
-        if claim.kind is Counted.PERIOD:
+        if claim.kind is Counted.PERIOD or claim.otherwise is not None:
             continue
         policies.append(_policy(claim.kind, claim.name, claim.limit, claim.seconds, claim.measure))
         reset = "" if claim.kind is Counted.LEASE else f";t={math.ceil(reset_seconds)}"
@@ -37,8 +37,10 @@ def _policy(kind: Counted, name: str, limit: int, seconds: float, measure: Measu
 
 
 def shortage_refusal(shortage: Shortage) -> Refusal:
-    """Return the 429 for claims that did not fit."""
+    """Return the 429 for claims that did not fit, or what the one that fits last has in its place."""
     claim = shortage.claim
+    if claim.otherwise is not None:
+        return claim.otherwise
     if claim.kind is Counted.PERIOD:
         quota = next(quota for quota in shortage.quotas if quota.claim is claim)
         return budget_refusal(quota, shortage.retry_after_seconds)

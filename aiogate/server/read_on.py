@@ -69,7 +69,7 @@ class Leftover:
         exchange, house = self.exchange, self.house
         seconds = 0.0 if exchange.agent is None else exchange.agent.drain_seconds
         exchange.interrupt = self._close
-        house.leftovers.add(exchange.cut)
+        house.leftovers.add(exchange)
         try:
             if not house.cutting:
                 async with asyncio.timeout(seconds):
@@ -79,7 +79,7 @@ class Leftover:
         except Exception:  # noqa: BLE001 - a fault of ours; the record of what has come until now is written all the same
             _log.exception("exchange %s: what its client has left behind cannot be read on", exchange.id)
         finally:
-            house.leftovers.discard(exchange.cut)
+            house.leftovers.discard(exchange)
             self._close()
 
     async def _read(self, begin: Callable[[Head], None], observe: Callable[[], Observer | None]) -> None:

@@ -14,8 +14,8 @@ from aiogate.settings.model import Settings
 __all__ = ["KEPT", "keep_what_stands"]
 
 KEPT: Final[dict[str, tuple[str, ...]]] = {
-    "server": ("listen", "access_log", "keepalive_seconds"),
-    "admin": ("listen",),
+    "server": ("listen", "access_log", "keepalive_seconds", "workers"),
+    "admin": ("listen", "events"),
     "state": ("url", "prefix", "timeout_seconds", "on_error"),
     "journal": ("dir", "fsync", "segment_bytes", "compress", "retention_days", "on_journal_error"),
 }

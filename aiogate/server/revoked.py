@@ -3,16 +3,19 @@
 Knows nothing of how a key is recognised.
 """
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from aiogate.errors import refusal
+from aiogate.server.halts.cutting import cut_those
 from aiogate.server.house import House
 from aiogate.stored_key import KEYS_TOPIC, Revocation
 
 __all__ = ["cut_what_is_revoked"]
 
+_log: Final = logging.getLogger(__name__)
 _WHY: Final = refusal("unauthenticated", "the API key of this call was revoked while it was under way")
 
 
@@ -25,7 +28,6 @@ def _heard(house: House, name: str, entry: bytes | None) -> None:
     key_id = Revocation.revokes(name)
     if key_id is None or entry is None or not Revocation.of(entry).kills:
         return
-    for walk in tuple(house.open_exchanges.values()):
-        principal = walk.exchange.principal
-        if principal is not None and principal.key_id == key_id:
-            walk.exchange.cut(_WHY)
+    count = cut_those(house, _WHY, lambda principal, _: principal.key_id == key_id)
+    if count:
+        _log.warning("key %s is revoked, and %d exchanges with it have ended", key_id, count)

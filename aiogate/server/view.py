@@ -51,6 +51,10 @@ class View:
         """The counters."""
         return self._house.state
 
+    def tell(self, event: str, *, agent: str | None = None, principal: str | None = None, **facts: object) -> None:
+        """Let those know of something who follow the events."""
+        self._house.events.tell(event, agent=agent, principal=principal, **facts)
+
     @property
     def board(self) -> Board:
         """The board."""

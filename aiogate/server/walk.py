@@ -82,7 +82,7 @@ class Walk(Ending):
             await self._refuse(self.refused)
             return
         try:
-            admitted = await admit(exchange, self.generation, self.house.state, self.house.crowd)
+            admitted = await admit(exchange, self.generation, self.house.state, self.house.crowd, self.house.halts)
         except Refused as refused:
             admitted = refused.refusal
         except PluginError as error:
@@ -90,6 +90,9 @@ class Walk(Ending):
             failed = refusal("plugin_failed", f"plugin {error.plugin!r} failed; nothing was sent to an agent")
             await self._refuse(failed, Outcome.PLUGIN_FAILED)
             return
+        halts = self.house.halts
+        if halts.in_force and isinstance(admitted, Agent):
+            admitted = halts.why_not(exchange, admitted.id) or admitted
         if isinstance(admitted, Agent):
             await self._forward(admitted)
         elif isinstance(admitted, Reply):
@@ -109,6 +112,7 @@ class Walk(Ending):
             error.__traceback__ = None  # the response keeps the error, whose frames keep the response: a circle
             await self._refuse(*self._why(error))
             return
+        self._response = response
         try:
             await self._relay(agent, response, head)
         except UpstreamError as error:
@@ -123,6 +127,7 @@ class Walk(Ending):
                 left.client_left(response)
             raise
         finally:
+            self._response = None
             if left is None or not left.remains:
                 response.close()
                 if self._trip is not None:
@@ -130,7 +135,9 @@ class Walk(Ending):
 
     async def _open(self, agent: Agent) -> tuple[Agent, Response, Head]:
         """Send the request; return who has served, and its response when its head is there."""
-        exchange, destination = self.exchange, self.house.upstream.to(agent)
+        exchange, destination, events = self.exchange, self.house.upstream.to(agent), self.house.events
+        if events.on:
+            events.started(exchange, agent.id)
         upgrade = _UPGRADE in self.inbound.headers and wants_websocket(self.inbound)
         body, framing = self._handshake() if upgrade else await self._body(agent)
         if destination.endpoints is not None:
@@ -171,7 +178,9 @@ class Walk(Ending):
         host = self.inbound.headers.get(_HOST, "")
         request = Request(whole, replay, framing, host, framing is CHUNKED, upgrade)
         # a client that has its head already was told in it who serves
-        relief = None if self.answer.started else Relief(self.exchange, self.generation, self.house.state)
+        relief = (
+            None if self.answer.started else Relief(self.exchange, self.generation, self.house.state, self.house.halts)
+        )
         return Trip(self.exchange, self.house.upstream, request, relief)
 
     def _handshake(self) -> tuple[None, str]:

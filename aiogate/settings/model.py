@@ -19,8 +19,9 @@ from aiogate.settings.checks import (
     are_networks,
     are_roles,
     at_least,
-    is_loopback,
     is_positive,
+    is_sha256,
+    is_token,
 )
 from aiogate.settings.pem import are_authorities, check_identity, is_readable
 from aiogate.settings.state_url import is_prefix, is_state_url
@@ -36,6 +37,7 @@ __all__ = [
     "Settings",
     "Size",
     "StateSettings",
+    "Workers",
 ]
 
 
@@ -60,6 +62,15 @@ class Size(int):
     __slots__ = ()
 
 
+class Workers(int):
+    """A number of processes; 0: ``auto``, as many as fit."""
+
+    __slots__ = ()
+
+
+_ONE = Workers(1)
+
+
 @attrs.frozen(kw_only=True)
 class ServerSettings:
     """``[server]``: the public listener.
@@ -82,6 +93,8 @@ class ServerSettings:
         stream_keepalive_seconds: for how long an event stream may be silent before the client gets a comment,
             ``: keepalive``, so that nothing between here and there gives it up; 0: for ever. An agent may have its own.
         trusted_proxies: networks (CIDRs) whose word on the client's address counts: ``Forwarded``, ``X-Forwarded-For``.
+        workers: how many processes serve; more than one needs a Redis to count in, and gunicorn
+            (``pip install 'aiogate[workers]'``). ``auto``: one for each processor, and one alone with ``memory://``.
     """
 
     listen: Address = Address("127.0.0.1", 8080)
@@ -99,17 +112,34 @@ class ServerSettings:
     max_exchanges_per_principal: int = attrs.field(default=1_000, validator=at_least(1))
     stream_keepalive_seconds: float = attrs.field(default=15.0, validator=at_least(0))
     trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=are_networks)
+    workers: Workers = _ONE
 
 
 @attrs.frozen(kw_only=True)
 class AdminSettings:
-    """``[admin]``: the listener for operators, on loopback only.
+    """``[admin]``: the listener for operators.
+
+    On loopback whoever is on the machine may call it, unless there is a token. Where it can be reached from elsewhere
+    a token is needed, or the key of a principal with the role ``operator``; ``/livez`` and ``/readyz`` are open.
 
     Args:
         listen: where operators and their scrapers call: ``/metrics``, ``/readyz?verbose``, ``/api/...``.
+        token: what they prove themselves by, as ``Authorization: Bearer <token>``: ``${AIOGATE_ADMIN_TOKEN}``.
+        token_sha256: its SHA-256 in hexadecimal digits, in its place.
+        events: so many of the last events are kept for those who come back to ``/api/events``, about 1 kB each; 0: none
+            but while somebody follows.
     """
 
-    listen: Address = attrs.field(default=Address("127.0.0.1", 9090), validator=is_loopback)
+    listen: Address = Address("127.0.0.1", 9090)
+    token: Secret | None = attrs.field(default=None, validator=is_token)
+    token_sha256: str | None = attrs.field(default=None, validator=is_sha256)
+    events: int = attrs.field(default=4096, validator=at_least(0))
+
+    @token_sha256.validator
+    def _is_given_once(self, _attribute: object, value: str | None) -> None:
+        if value is not None and self.token is not None:
+            msg = "give token or token_sha256, not both"
+            raise ValueError(msg)
 
 
 @attrs.frozen(kw_only=True)
@@ -118,8 +148,9 @@ class StateSettings:
 
     Args:
         url: ``memory://``, which is one process's own, or ``redis://user:password@host:6379/0``, which all gateways
-            share that name it; ``rediss://`` for TLS, with ``?ssl_ca_certs=FILE`` where the system does not know who
-            signs.
+            share that name it; ``redis+sentinel://host:26379,host:26379/service`` for the master that sentinels name,
+            ``redis+cluster://host,host`` for a cluster; ``rediss`` in the place of ``redis`` for TLS, with
+            ``?ssl_ca_certs=FILE`` where the system does not know who signs.
         prefix: what names of keys in Redis begin with; gateways that share counters have it in common.
         timeout_seconds: how long an exchange waits for Redis.
         on_error: what becomes of a claim that does not say itself, when Redis is slow or gone: ``local`` admits this

@@ -29,17 +29,19 @@ class Snapshot:
     _entries: dict[str, bytes] = attrs.field(factory=dict, init=False)
     _hear: list[Hear] = attrs.field(factory=list, init=False)
     _timers: dict[str, asyncio.TimerHandle] = attrs.field(factory=dict, init=False)
+    _since: dict[str, float] = attrs.field(factory=dict, init=False)
     entries: Mapping[str, bytes] = attrs.field(init=False)
 
     @entries.default
     def _read_only(self) -> Mapping[str, bytes]:
         return MappingProxyType(self._entries)
 
-    def set(self, key: str, value: bytes, seconds: float | None = None) -> None:
+    def set(self, key: str, value: bytes, seconds: float | None = None, age_seconds: float = 0.0) -> None:
         """Know an entry, for so long; whoever hears of changes does if it is another value."""
         self._forget_timer(key)
+        loop = asyncio.get_running_loop()
+        self._since[key] = loop.time() - age_seconds
         if seconds is not None:
-            loop = asyncio.get_running_loop()
             self._timers[key] = loop.call_later(max(0.0, seconds), self.drop, key)
         if self._entries.get(key) != value:
             self._entries[key] = value
@@ -48,8 +50,14 @@ class Snapshot:
     def drop(self, key: str) -> None:
         """Know an entry no more."""
         self._forget_timer(key)
+        self._since.pop(key, None)
         if self._entries.pop(key, None) is not None:
             self._tell(key, None)
+
+    def age_seconds(self, key: str) -> float:
+        """Return how long ago an entry was put."""
+        now = asyncio.get_running_loop().time()
+        return max(0.0, now - self._since.get(key, now))
 
     def on_change(self, hear: Hear) -> Callable[[], None]:
         """Have every change heard."""
@@ -120,6 +128,10 @@ class MemoryTopic:
         if only is None or self.entries.get(key) == only:
             self._snapshot.drop(key)
 
+    def age_seconds(self, key: str) -> float:
+        """Return how long ago an entry was put."""
+        return self._snapshot.age_seconds(key)
+
     def on_change(self, hear: Hear) -> Callable[[], None]:
         """Have every change heard."""
         return self._snapshot.on_change(hear)
@@ -141,6 +153,7 @@ class MemoryTopic:
 class MemoryBoard:
     """The board of a gateway that is alone: what is put is known at once, and gone when the process is."""
 
+    is_shared: Final = False
     degraded: Final[str | None] = None
     """Nothing here can be away."""
 

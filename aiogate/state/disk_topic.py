@@ -33,12 +33,13 @@ _FILE_MODE: Final = 0o600
 _FOLDER_MODE: Final = 0o700
 _VERSION: Final = 1
 _SCHEMA: Final = """CREATE TABLE entries (
-        topic TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, expires REAL, PRIMARY KEY (topic, key)
+        topic TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, expires REAL, since REAL NOT NULL,
+        PRIMARY KEY (topic, key)
     ) WITHOUT ROWID"""
 _ALIVE: Final = "(expires IS NULL OR expires > ?)"
-_PUT: Final = "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)"
+_PUT: Final = "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?)"
 
-Rows = list[tuple[str, bytes, float | None]]
+Rows = list[tuple[str, bytes, float | None, float]]
 
 
 @attrs.define(eq=False)
@@ -109,7 +110,7 @@ class DiskTopic:
         """Put an entry if there is none of that key, and tell whether it was put."""
         unless = f"SELECT 1 FROM entries WHERE topic = ? AND key = ? AND {_ALIVE}"  # noqa: S608 - of constants
         row = self._row(key, value, seconds)
-        sql = f"INSERT OR REPLACE INTO entries SELECT ?, ?, ?, ? WHERE NOT EXISTS ({unless})"
+        sql = f"INSERT OR REPLACE INTO entries SELECT ?, ?, ?, ?, ? WHERE NOT EXISTS ({unless})"
         return await self._change(sql, *row, self._name, key, self._wall() + _EARLY_SECONDS) > 0
 
     async def remove(self, key: str, *, only: bytes | None = None) -> None:
@@ -117,13 +118,18 @@ class DiskTopic:
         sql = "DELETE FROM entries WHERE topic = ? AND key = ? AND coalesce(? = value, 1)"
         await self._change(sql, self._name, key, only)
 
+    def age_seconds(self, key: str) -> float:
+        """Return how long ago an entry was put."""
+        return self._snapshot.age_seconds(key)
+
     def on_change(self, hear: Hear) -> Callable[[], None]:
         """Have every change heard."""
         return self._snapshot.on_change(hear)
 
-    def _row(self, key: str, value: bytes, seconds: float | None) -> tuple[str, str, bytes, float | None]:
+    def _row(self, key: str, value: bytes, seconds: float | None) -> tuple[str, str, bytes, float | None, float]:
         checked(key, value)
-        return self._name, key, value, None if seconds is None else self._wall() + seconds
+        now = self._wall()
+        return self._name, key, value, None if seconds is None else now + seconds, now
 
     async def _follow(self) -> None:
         while True:
@@ -186,15 +192,15 @@ class DiskTopic:
         seen = db.execute("PRAGMA data_version").fetchone()[0], self._path.stat().st_ino
         if seen == self._seen:
             return None
-        sql = f"SELECT key, value, expires FROM entries WHERE topic = ? AND {_ALIVE}"  # noqa: S608 - of constants
+        sql = f"SELECT key, value, expires, since FROM entries WHERE topic = ? AND {_ALIVE}"  # noqa: S608 - of constants
         rows: Rows = db.execute(sql, (self._name, self._wall())).fetchall()
         self._seen = seen
         return rows
 
     def _take(self, rows: Rows) -> None:
-        now, found = self._wall(), {key for key, _, _ in rows}
-        for key, value, expires in rows:
-            self._snapshot.set(key, value, None if expires is None else expires - now)
+        now, found = self._wall(), {key for key, *_ in rows}
+        for key, value, expires, since in rows:
+            self._snapshot.set(key, value, None if expires is None else expires - now, now - since)
         for key in [key for key in self._snapshot.entries if key not in found]:
             self._snapshot.drop(key)
 
@@ -232,6 +238,8 @@ def _prepare(db: sqlite3.Connection) -> None:
 
 class DiskBoard:
     """The board of a gateway that is alone; what is put on some of its topics is there after a restart, too."""
+
+    is_shared: Final = False
 
     def __init__(self, path: Path, names: Iterable[str], wall: Callable[[], float] = time.time) -> None:
         """Say which topics are kept in the file at ``path``."""

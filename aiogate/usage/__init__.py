@@ -4,6 +4,9 @@ For the cost plugin and for plugin authors: what is in ``__all__`` is public, th
 that a plugin may import. Knows nothing of exchanges on their way, configs or the journal.
 """
 
+from collections.abc import Callable, Iterable
+
+from aiogate.claims import Measure
 from aiogate.exchange import Key
 from aiogate.usage.body import ByteReader
 from aiogate.usage.declared import declared
@@ -15,6 +18,8 @@ from aiogate.usage.reader import UsageReader, is_stream, reader_for, reader_make
 
 __all__ = [
     "ESTIMATE",
+    "HELD",
+    "SO_FAR",
     "ByteReader",
     "Price",
     "PublishedPrices",
@@ -31,3 +36,11 @@ __all__ = [
 
 ESTIMATE = Key[bool]("usage.estimate")
 """Set on an exchange that is counted in tokens: where its answer says nothing, they are to be estimated."""
+
+SO_FAR = Key[Callable[[], tuple[int, int | None]]]("usage.so_far")
+"""Set on an exchange whose answer streams, by who reads its usage: what it makes of what has come by now, output tokens
+and nano-dollars, None without a price. For operators who look at what is under way; it is cheap, and an estimate. What
+it is bound to must not lead back to the exchange."""
+
+HELD = Key[Callable[[], Iterable[tuple[Measure, int]]]]("usage.held")
+"""Likewise, by who holds more of budgets while the answer streams: how much of what is held by now."""

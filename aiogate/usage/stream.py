@@ -19,6 +19,7 @@ from aiogate.usage.way import ANY_DIALECT, UNKNOWN, Way, tell
 __all__ = ["BATCH_BYTES", "StreamReader"]
 
 BATCH_BYTES: Final = 4096
+_LOOK_BYTES: Final = 1024
 _MODEL: Final = b'"model'
 
 
@@ -83,6 +84,13 @@ class StreamReader:
         """Return the usage of a message that was cut before it could tell its output: at least what came is counted."""
         output_tokens = max(usage.output_tokens or 0, tokens(self._text_bytes()))
         return attrs.evolve(usage, source="estimated", output_tokens=output_tokens)
+
+    def so_far(self) -> Usage:
+        """Return an estimate of what has come until now, from the beginning of it; cheap, and changes nothing."""
+        sample = self._sample[:_LOOK_BYTES] or bytes(self._batch[:_LOOK_BYTES])
+        share = text_bytes(sample) / len(sample) if sample else 0.0
+        size = self._size + len(self._batch)
+        return Usage(source="estimated", model=self._model or model_in(sample), output_tokens=tokens(int(size * share)))
 
     def model(self) -> str | None:
         """Return the model that the stream names first."""

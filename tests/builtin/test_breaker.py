@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 from aiogate import AiogateError, Clock, Exchange, Outcome, Refused
 from aiogate.builtin.breaker import Breaker, BreakerConfig, Phase
 from aiogate.settings.structure import Structurer
+from aiogate.state.board import MemoryBoard
 from tests.exchanges import an_agent, an_exchange
 
 WALL = 1_800_000_000.0
@@ -26,10 +27,14 @@ class House:
     now: float = 1000.0
     agents: dict[str, Any] = attrs.field(factory=lambda: {"support": SUPPORT, "search": SEARCH})
     generation: int = 1
+    board: MemoryBoard = attrs.field(factory=MemoryBoard)
     breaker: Breaker = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.breaker = self.built(self.config)
+
+    def tell(self, event: str, **facts: object) -> None:
+        pass
 
     @property
     def clock(self) -> Clock:

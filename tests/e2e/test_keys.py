@@ -128,7 +128,7 @@ async def test_the_life_of_a_key_on_two_gateways(gateways: tuple[Served, Served]
         records = await asyncio.to_thread(gateway.records)
         assert [record["outcome"] for record in records if record.get("outcome") == "cut"] == ["cut"]
     [action] = [one for one in records if one.get("action") == "keys.kill"]
-    assert (action["key"], action["reason"]) == ("k-bob", "stolen")
+    assert (action["key_id"], action["reason"]) == ("k-bob", "stolen")
     _, said, _ = await told("list", "--url", gateways[0].operators, "--json")
     assert [(key["id"], key["status"]) for key in orjson.loads(said)] == [("k-bob", "revoked")]
 

@@ -97,7 +97,7 @@ async def test_the_life_of_a_key(beside: bool, tmp_path: Path) -> None:
         assert all(key.rpartition("_")[2] not in everything for key in (first, second))
         written = await actions(gateway)
         assert [action["action"] for action in written] == ["keys.create", "keys.rotate", "keys.revoke"]
-        assert (written[-1]["key"], written[-1]["actor"], written[-1]["reason"]) == ("k", "eve", "lost")
+        assert (written[-1]["key_id"], written[-1]["actor"], written[-1]["reason"]) == ("k", "eve", "lost")
         assert pretty(written[-1]).split()[-5:] == ["eve", "→", "k", "keys.revoke:", "lost"]
 
 

@@ -22,6 +22,7 @@ LIVE: Final = {
         "stream_keepalive_seconds",
         "trusted_proxies",
     },
+    "admin": {"token", "token_sha256"},
     "pipeline": {"plugins"},
 }
 """Read anew for each exchange, or when it is needed, from the generation that is in force."""

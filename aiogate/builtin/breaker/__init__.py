@@ -15,7 +15,9 @@ opens it again, for twice as long. Uses public names alone, as a third party wou
     failures = 3
 
 An exchange counts once for each agent that it was sent to, by how it ended there: a retry that helped is a success, and
-attempts on several endpoints are no more failures than one. Each process counts for itself.
+attempts on several endpoints are no more failures than one. Failures each process counts for itself; with a ``[state]``
+that gateways share a circuit that one opens is open for all within a second, what an operator says of one is said to
+all, and of all of them one exchange is the probe.
 """
 
 from aiogate.builtin.breaker.circuit import Hold, Phase

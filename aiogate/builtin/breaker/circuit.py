@@ -6,13 +6,14 @@ Knows nothing of exchanges, plugins or clocks; ``now`` and ``began`` are seconds
 import math
 from collections.abc import Callable
 from enum import StrEnum
+from secrets import token_hex
 from typing import Final
 
 import attrs
 
 from aiogate.builtin.breaker.settings import Policy
 
-__all__ = ["Circuit", "Hold", "Phase", "Probe"]
+__all__ = ["Circuit", "Hold", "Phase", "Probe", "Told"]
 
 _JITTER: Final = 0.2
 _PROBING_SECONDS: Final = 1.0
@@ -56,6 +57,25 @@ class Hold:
     since: float
 
 
+@attrs.frozen(kw_only=True)
+class Told:
+    """What gateways tell each other of a circuit; one that is well has nothing to tell.
+
+    Args:
+        opening: which opening it is that has not been closed; empty: none.
+        open_seconds: how much longer nothing goes to the agent; 0: the circuit is half open.
+        length: how long it was opened for.
+        paused_seconds: for how much longer the agent has asked to be left alone.
+        hold: what an operator has decided.
+    """
+
+    opening: str = ""
+    open_seconds: float = 0.0
+    length: float = 0.0
+    paused_seconds: float = 0.0
+    hold: Hold | None = None
+
+
 @attrs.define(eq=False)
 class Circuit:
     """Whether an agent is called, judged by how its last exchanges ended.
@@ -71,6 +91,8 @@ class Circuit:
     policy: Policy
     random: Callable[[], float]
     openings: int = 0
+    opening: str = ""
+    """Which one it is, among all gateways that share it."""
     hold: Hold | None = None
     _failed: list[float] = attrs.field(factory=list)
     _since: float = -math.inf
@@ -175,6 +197,40 @@ class Circuit:
         self._paused_until = -math.inf
         self.hold = hold
 
+    # what other gateways hear and say
+
+    @property
+    def shape(self) -> tuple[str, float, Hold | None]:
+        """What, when it changes, other gateways should know."""
+        return self.opening if self._until is not None else "", self._paused_until, self.hold
+
+    def told(self, now: float) -> Told | None:
+        """Return what to tell; None: that the agent is well."""
+        opening = self.opening if self._until is not None else ""
+        paused = max(0.0, self._paused_until - now)
+        if not (opening or paused or self.hold):
+            return None
+        left = 0.0 if self._until is None else max(0.0, self._until - now)
+        length = self._length if opening else 0.0
+        return Told(opening=opening, open_seconds=left, length=length, paused_seconds=paused, hold=self.hold)
+
+    def hear(self, told: Told | None, now: float, age_seconds: float) -> None:
+        """Do as another gateway has said so long ago; of an opening that is known already the probe goes on."""
+        if told is None or told.hold != self.hold:
+            self.reset(now, None if told is None else told.hold)
+        if told is None:
+            return
+        if not told.opening:
+            if self._until is not None:
+                self._close(now)
+        elif told.opening != self.opening or self._until is None:
+            self.opening, self._length = told.opening, told.length
+            self._until = now + max(0.0, told.open_seconds - age_seconds)
+            self._since = now - age_seconds
+            self._probe = self._trial = None
+            self._failed.clear()
+        self._paused_until = max(self._paused_until, now + told.paused_seconds - age_seconds)
+
     # the rest
 
     def _counts(self, began: float, probe: Probe | None) -> bool:
@@ -192,6 +248,7 @@ class Circuit:
         self._probe = self._trial = None
         self._failed.clear()
         self.openings += 1
+        self.opening = token_hex(8)
 
     def _close(self, now: float) -> None:
         self._until = self._probe = self._trial = None

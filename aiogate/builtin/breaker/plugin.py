@@ -7,12 +7,27 @@ names alone. See the package for what a config looks like.
 import logging
 import random as random_numbers
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from difflib import get_close_matches
 from typing import Final
 
-from aiogate import Agent, AiogateError, Clock, Exchange, Gateway, Key, Refusal, Refused, hookimpl, refusal
+from aiogate import (
+    Agent,
+    AiogateError,
+    Claim,
+    Clock,
+    Counted,
+    Exchange,
+    Gateway,
+    Key,
+    Refusal,
+    Refused,
+    hookimpl,
+    refusal,
+)
 from aiogate.builtin.breaker.circuit import Circuit, Hold, Phase, Probe
 from aiogate.builtin.breaker.circuits import Circuits, Status
+from aiogate.builtin.breaker.fleet import TOPIC, Fleet
 from aiogate.builtin.breaker.settings import BreakerConfig
 from aiogate.builtin.breaker.verdict import ASKS_FOR_PAUSE, Verdict, asked_seconds, is_failure, left_behind, verdict
 
@@ -21,6 +36,8 @@ __all__ = ["Breaker"]
 _log: Final = logging.getLogger(__name__)
 PROBE: Final = Key[tuple[str, Probe]]("breaker.probe")
 """The probe that an exchange holds, behind the id of the agent that it is for."""
+_DEAD_SECONDS: Final = 10.0
+"""So long after its gateway has died a probe is free again."""
 _WHY: Final = {
     Phase.OPEN: "it has failed several times in a row",
     Phase.HALF_OPEN: "it has failed, and whether it is back is being found out",
@@ -46,18 +63,26 @@ class Breaker:
         Both share them from now on, as exchanges of the config before end on the plugin before.
         """
         if isinstance(previous, Breaker):
-            previous._circuits.adopt(self._circuits.config)  # noqa: SLF001 - of the same class
+            before = self._circuits
+            previous._circuits.adopt(before.config)  # noqa: SLF001 - of the same class
+            previous._circuits.tell = before.tell  # noqa: SLF001 - likewise
             self._circuits = previous._circuits  # noqa: SLF001 - likewise
+            if before.untold is not None:
+                before.untold.some.set()  # who waits there looks at the other ones from now on
 
     # the hooks
 
     @hookimpl
-    def lifespan(self, gateway: Gateway) -> None:
-        """Take the clock and the agents, and refuse settings for an agent that there is not."""
+    def lifespan(self, gateway: Gateway) -> AbstractAsyncContextManager[None] | None:
+        """Take the clock and the agents, and refuse settings for an agent that there is not; join other gateways."""
         self._clock = gateway.clock
         self._agents = gateway.agents
+        self._circuits.tell = gateway.tell
         for agent_id in self._circuits.config.agents:
             self._known(agent_id)
+        if not gateway.board.is_shared:
+            return None
+        return Fleet(gateway.board.topic(TOPIC), lambda: self._circuits, gateway.clock).joined()
 
     @hookimpl
     def pre_request(self, exchange: Exchange) -> None:
@@ -72,8 +97,11 @@ class Breaker:
                 exchange.rule_out(agent, why)
 
     @hookimpl
-    def claims(self, exchange: Exchange) -> tuple[()]:
+    def claims(self, exchange: Exchange) -> tuple[Claim, ...]:
         """Take the probe of a half-open circuit: only now it is known which agent really serves.
+
+        Where several gateways share the circuit it is claimed as well, with all else that the exchange claims: of all
+        who do so one gets it, at the price of no way to Redis more. While Redis is away each gateway has one.
 
         Raises ``Refused`` when another exchange was faster, or the circuit has opened since ``pre_request``.
         """
@@ -90,9 +118,10 @@ class Breaker:
         if why is not None:
             raise Refused(why)
         probe = circuit.probe(now, agent.connect_seconds + agent.first_byte_seconds)
-        if probe is not None:
-            exchange[PROBE] = agent.id, probe
-        return ()
+        if probe is None:
+            return ()
+        exchange[PROBE] = agent.id, probe
+        return () if self._circuits.untold is None else (_claim(agent, circuit, now),)
 
     @hookimpl
     def response_started(self, exchange: Exchange) -> None:
@@ -208,6 +237,19 @@ def _probe(exchange: Exchange, agent: Agent) -> Probe | None:
     """Return the probe of an agent that an exchange holds."""
     held = exchange.get(PROBE)
     return held[1] if held is not None and held[0] == agent.id else None
+
+
+def _claim(agent: Agent, circuit: Circuit, now: float) -> Claim:
+    """Return what only one exchange of all gateways can have; it comes back with the end of that, or its gateway's."""
+    return Claim(
+        "breaker",
+        f"breaker:{agent.id}:{circuit.opening}",
+        Counted.LEASE,
+        limit=1,
+        seconds=_DEAD_SECONDS,
+        on_state_error="allow",
+        otherwise=_refusal(agent, circuit, now),
+    )
 
 
 def _refusal(agent: Agent, circuit: Circuit, now: float) -> Refusal | None:

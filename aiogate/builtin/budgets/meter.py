@@ -15,7 +15,7 @@ from aiogate import AiogateError, Exchange, Measure, Refusal, Shortage, State, U
 from aiogate.builtin.budgets.accounts import Account
 from aiogate.usage import model_in, text_bytes
 
-__all__ = ["Line", "Meter", "Price"]
+__all__ = ["Line", "Meter", "Price", "held_of"]
 
 _log: Final = logging.getLogger(__name__)
 _SAMPLE_BYTES: Final = 8192
@@ -43,6 +43,11 @@ class Line:
     exhausted: Refusal | None = None
     done: bool = False
     """Whether nothing more is to be held: the stream may finish on overdraft, or it was cut."""
+
+
+def held_of(lines: list[Line]) -> list[tuple[Measure, int]]:
+    """Return what is held by now, for those who look at what is under way."""
+    return [(line.account.claim.measure, line.held) for line in lines]
 
 
 class Meter:

@@ -4,8 +4,9 @@ For configs that name it. See the package for what a config looks like.
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from aiogate import (
@@ -24,12 +25,12 @@ from aiogate import (
     hookimpl,
 )
 from aiogate.builtin.budgets.accounts import Account, Accounts, BudgetReport
-from aiogate.builtin.budgets.meter import Line, Meter
+from aiogate.builtin.budgets.meter import Line, Meter, held_of
 from aiogate.builtin.budgets.origin import resume
 from aiogate.builtin.budgets.settings import BudgetsConfig
 from aiogate.builtin.estimates import Asked, Measures, asked_of, estimate, measures_of
 from aiogate.builtin.subjects import NOBODY
-from aiogate.usage import ESTIMATE, is_stream
+from aiogate.usage import ESTIMATE, HELD, is_stream
 
 __all__ = ["Budgets"]
 
@@ -124,6 +125,8 @@ class Budgets:
         if not request.streamed and not is_stream(exchange.content_type):
             return None
         lines = [Line(account, quota.claim.amount) for account, quota in charged]
+        tell: Callable[[], Iterable[tuple[Measure, int]]] = partial(held_of, lines)
+        exchange[HELD] = tell
         agent_id, wall = agent.id, exchange.started_wall
         measures = self._measures
 
@@ -150,6 +153,7 @@ class Budgets:
             if spent > account.claim.limit and not account.notes.overdrawn:
                 account.notes.overdrawn = True
                 _log.warning("budget %s is overdrawn: %s", *_named(account, spent))
+                self._tell(account, spent, "overdrawn")
 
     # what operators ask for
 
@@ -163,6 +167,13 @@ class Budgets:
         return [account.report(*standing) for account, standing in zip(accounts, standings, strict=True)]
 
     # the rest
+
+    def _tell(self, account: Account, spent: int, what: str) -> None:
+        if self._gateway is not None:
+            per = dict(zip(account.budget.per, account.values, strict=True))
+            who = per.get("principal"), per.get("agent")
+            facts = {"rule": account.budget.name, "said": what, "share": spent / account.claim.limit}
+            self._gateway.tell("budget", principal=who[0], agent=who[1], **facts, detail=_named(account, spent)[1])
 
     @property
     def _running(self) -> State:
@@ -233,6 +244,7 @@ class Budgets:
         if reached > account.notes.warned:
             account.notes.warned = reached
             _log.warning("budget %s has reached %g: %s", account.budget.name, reached, _named(account, spent)[1])
+            self._tell(account, spent, "warning")
         return f'"{account.budget.name}";spent={share:.3f}'
 
 

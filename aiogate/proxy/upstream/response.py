@@ -18,6 +18,11 @@ _HIGH_WATER_BYTES: Final = 65536
 class Flow(Protocol):
     """What a response needs of the connection that it comes from."""
 
+    @property
+    def heard_at(self) -> float:
+        """When something came last, in the loop's time."""
+        ...
+
     def pause(self) -> None:
         """Stop reading from the agent."""
         ...

@@ -64,6 +64,11 @@ class Wire(Reading):
         """For the watch."""
 
     @property
+    def heard_at(self) -> float:
+        """When something came last, in the loop's time; of a connection that waits: when it was asked."""
+        return self._read_at
+
+    @property
     def usable(self) -> bool:
         """Whether a request may be written: the agent has not closed it, nothing unexpected has come."""
         return self._transport is not None and not self._spoilt and not self._transport.is_closing()

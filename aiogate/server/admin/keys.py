@@ -1,12 +1,11 @@
 """Makes, changes and revokes the keys of the store, for operators."""
 
-from typing import Any, Final, cast
+from typing import Final, cast
 
-import orjson
 from aiohttp import web
 
-from aiogate.errors import JournalError, Refused, refusal
-from aiogate.server.admin.answers import json, problem
+from aiogate.server.admin.answers import json
+from aiogate.server.admin.asked import BY_WHOM, asked_of, write_down
 from aiogate.server.admin.route import Route, Schema
 from aiogate.server.admin.running import gateway_of
 from aiogate.server.key_desk import Act, ask_keys, book_of
@@ -17,7 +16,6 @@ __all__ = ["ROUTES"]
 _TEXT: Final[Schema] = {"type": "string"}
 _TEXTS: Final[Schema] = {"type": "array", "items": _TEXT}
 _TIME: Final[Schema] = {"type": ["string", "null"], "format": "date-time"}
-_AUTHOR: Final = {"actor": _TEXT, "reason": _TEXT}
 _ASKED: Final = {
     "principal": _TEXT,
     "roles": _TEXTS,
@@ -48,32 +46,17 @@ _MADE: Final = ("bad_request", "not_found", "key_exists", "other_pepper", "journ
 
 
 async def _keys(request: web.Request) -> web.Response:
-    """Do to the keys what the path and the method say; ``actor`` and ``reason`` are in the query."""
-    gateway = gateway_of(request)
+    """Do to the keys what the path and the method say."""
+    gateway, asked = gateway_of(request), await asked_of(request)
     plugins, house = gateway.generation.pipeline.plugins.values(), gateway.house
     key_id = request.match_info.get("key", "")
     verb = request.match_info.get("verb") or ("create" if request.method == "POST" else "show" if key_id else "list")
-    author = Author(request.query.get("actor") or "unknown", request.query.get("reason") or "none given")
-    try:
-        book = book_of(plugins, house.board, house.journal, house.clock)
-        return json(await ask_keys(book, cast("Act", verb), key_id, await _told(request), author))
-    except Refused as refused:
-        return problem(refused.refusal, request.path)
-    except JournalError:
-        why = refusal("journal_unavailable", "the record could not be written; nothing has changed")
-        return problem(why, request.path)
 
+    def record(action: str, about: str, _author: Author) -> None:
+        write_down(gateway, action, asked, key_id=about)
 
-async def _told(request: web.Request) -> dict[str, Any]:
-    """Return the body, an object of JSON or nothing; raises ``Refused``."""
-    body = await request.read()
-    try:
-        told = orjson.loads(body) if body else {}
-    except orjson.JSONDecodeError as error:
-        raise Refused(refusal("bad_request", f"the body is no JSON: {error}")) from error
-    if not isinstance(told, dict):
-        raise Refused(refusal("bad_request", "the body is no JSON object"))
-    return told
+    book = book_of(plugins, house.board, record, house.clock)
+    return json(await ask_keys(book, cast("Act", verb), key_id, asked.facts, Author(asked.actor, asked.reason)))
 
 
 ROUTES: Final = (
@@ -91,7 +74,7 @@ ROUTES: Final = (
         handler=_keys,
         summary="Make a key. It is in the answer, and nowhere else ever again.",
         answer=_WHOLE_KEY,
-        query=_AUTHOR,
+        query=BY_WHOM,
         body={"type": "object", "properties": {"id": _TEXT, **_ASKED}, "required": ["principal"]},
         problems=_MADE,
     ),
@@ -109,7 +92,7 @@ ROUTES: Final = (
         handler=_keys,
         summary="Give a key another secret; the one that it has is good beside it for `overlap_seconds` (a day).",
         answer=_WHOLE_KEY,
-        query=_AUTHOR,
+        query=BY_WHOM,
         body={"type": "object", "properties": {"overlap_seconds": {"type": "number"}, "expires": _TIME}},
         problems=(*_MADE, "key_revoked"),
     ),
@@ -119,7 +102,7 @@ ROUTES: Final = (
         handler=_keys,
         summary="Have a key refused everywhere within a second, for good; `kill` also ends what is under way with it.",
         answer=_KEY,
-        query=_AUTHOR,
+        query=BY_WHOM,
         body={"type": "object", "properties": {"kill": {"type": "boolean"}}},
         problems=("bad_request", "not_found", "journal_unavailable", "state_unavailable"),
     ),

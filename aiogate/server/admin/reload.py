@@ -8,6 +8,7 @@ from aiohttp import web
 
 from aiogate.errors import refusal
 from aiogate.server.admin.answers import json, problem
+from aiogate.server.admin.asked import BY_WHOM, asked_of, write_down
 from aiogate.server.admin.route import Route
 from aiogate.server.admin.running import gateway_of
 from aiogate.server.reload import Report
@@ -28,7 +29,9 @@ def plain_report(report: Report) -> dict[str, Any]:
 
 
 async def _reload(request: web.Request) -> web.Response:
-    report = await gateway_of(request).reloads.reload("api")
+    gateway = gateway_of(request)
+    write_down(gateway, "reload", await asked_of(request))
+    report = await gateway.together.reload("api")
     if report.successful:
         return json(plain_report(report))
     return problem(refusal("config_invalid", _refused(report), members=plain_report(report)), "/api/reload")
@@ -46,6 +49,7 @@ ROUTES: Final = (
         path="/api/reload",
         handler=_reload,
         summary="Read the config again.",
-        problems=("config_invalid",),
+        query=BY_WHOM,
+        problems=("config_invalid", "journal_unavailable"),
     ),
 )

@@ -8,6 +8,7 @@ from aiohttp import web
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.reload import Reloads
+from aiogate.server.together import Together
 
 __all__ = ["GATEWAY", "Running", "gateway_of"]
 
@@ -18,6 +19,7 @@ class Running(Protocol):
     house: House
     generation: Generation
     reloads: Reloads
+    together: Together
 
     @property
     def connections(self) -> int:

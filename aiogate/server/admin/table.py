@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from aiogate.server.admin import breaker, budgets, health, keys, reload, status
+from aiogate.server.admin import breaker, budgets, events, health, keys, kills, live, reload, status
 from aiogate.server.admin.route import Route
 
 __all__ = ["ROUTES"]
@@ -14,4 +14,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *reload.ROUTES,
     *breaker.ROUTES,
     *keys.ROUTES,
+    *kills.ROUTES,
+    *live.ROUTES,
+    *events.ROUTES,
 )

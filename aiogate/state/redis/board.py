@@ -15,6 +15,7 @@ from typing import Any, Final
 from aiogate.errors import StateError
 from aiogate.state.board import checked_name
 from aiogate.state.redis.link import DeniedError, Link
+from aiogate.state.redis.places import place_of
 from aiogate.state.redis.scripts import board_source
 from aiogate.state.redis.topic import Change, Known, RedisTopic, change_of
 
@@ -33,13 +34,15 @@ class RedisBoard:
     def __init__(self, url: str, *, prefix: str = "aiogate:") -> None:
         """Keep where to connect; raises ``ValueError`` for a URL that cannot be read."""
         self._prefix = f"{prefix}{{board}}:"  # in a cluster, all of it is in one slot
-        self._link = Link(url, board_source())
-        self._hears = Link(url, board_source())
+        place = place_of(url, self._prefix)
+        self._link = Link(place, board_source())
+        self._hears = Link(place, board_source())
         self._asking = asyncio.Lock()
         self._due = asyncio.Event()
         self._topics: dict[str, RedisTopic] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
+        self.is_shared: Final = True
         self.degraded: str | None = "Redis has not been asked yet"
         """Why what is known may be old; None: it is current."""
 

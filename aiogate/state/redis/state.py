@@ -13,6 +13,7 @@ from aiogate.exchange import Clock
 from aiogate.state.redis.batches import Batches
 from aiogate.state.redis.link import DeniedError, Link
 from aiogate.state.redis.operations import MICRO, Held, Operation, Row, decided, micros, rows_of
+from aiogate.state.redis.places import Place, place_of
 from aiogate.state.redis.scripts import source
 from aiogate.state.redis.share import Share, Sight
 
@@ -39,11 +40,18 @@ class RedisState:
         timeout_seconds: float = 0.25,
         on_error: OnStateError = "local",
         script: str | None = None,
+        tag: str = "state",
+        place: Place | None = None,
     ) -> None:
-        """Keep where to connect; raises ``ValueError`` for a URL that cannot be read."""
+        """Keep where to connect; raises ``ValueError`` for a URL that cannot be read.
+
+        All keys have the hash tag in common; ``place`` is where they are, unless the URL says it.
+        """
+        keys = f"{prefix}{{{tag}}}:"
         self._clock = clock
         self._on_error: OnStateError = on_error
-        self._batches = Batches(Link(url, script or source()), prefix, timeout_seconds, clock.monotonic, self)
+        link = Link(place or place_of(url, keys), script or source())
+        self._batches = Batches(link, keys, timeout_seconds, clock.monotonic, self)
         self._sight = Sight(clock.monotonic)
         self._share: Share | None = None
         self._open: dict[int, Held] = {}
@@ -115,6 +123,10 @@ class RedisState:
             else:
                 return self._decided(grant_id, held, name, reply)
         return await self._alone(grant_id, claims, why)
+
+    async def alone(self, claims: Sequence[Claim], why: str) -> Grant | Shortage:
+        """Decide as where Redis does not answer, for a caller who cannot wait for it; raises ``StateError``."""
+        return await self._alone(next(self._ids), claims, why)
 
     async def extend(self, grant: Grant, claims: Sequence[Claim]) -> Grant | Shortage | None:
         """Take more of periods that the grant holds; raises ``ValueError`` for a counter that it does not."""

@@ -116,6 +116,10 @@ class RedisTopic:
         condition = (b"0",) if only is None else (b"1", only)
         await self._changes.change(self, b"remove", key, None, *condition)
 
+    def age_seconds(self, key: str) -> float:
+        """Return how long ago an entry was put, by Redis's clock."""
+        return self.snapshot.age_seconds(key)
+
     def on_change(self, hear: Hear) -> Callable[[], None]:
         """Have every change heard."""
         return self.snapshot.on_change(hear)
@@ -168,7 +172,8 @@ class RedisTopic:
         if known.value is None or 0 < known.expires <= now:
             self.snapshot.drop(key)
         else:
-            self.snapshot.set(key, known.value, (known.expires - now) / MICRO if known.expires else None)
+            seconds = (known.expires - now) / MICRO if known.expires else None
+            self.snapshot.set(key, known.value, seconds, max(0, now - known.version) / MICRO)
 
 
 def _is_lost(ours: Known, theirs: Known | None, now: int, reborn: bool) -> bool:
