@@ -122,6 +122,7 @@ async def test_the_life_of_a_key_on_two_gateways(gateways: tuple[Served, Served]
             with pytest.raises(aiohttp.ClientPayloadError):
                 while True:
                     await stream.content.readany()
+            stream.close()
         assert asyncio.get_running_loop().time() - began < WITHIN_SECONDS
         await become(gateways, third, 401)
     for gateway in gateways:
