@@ -1,24 +1,22 @@
 """``aiogate keys create|list|show|rotate|revoke``: the keys of the store.
 
 They go to the store that the config names, SQLite beside the journal or Redis, whether a gateway runs or not; with
-``--url`` they ask the admin listener of one that runs, and need no config. Either way every gateway on that store knows
-within a second, and who did it and why is in the journal.
+``--url`` (or ``AIOGATE_ADMIN_URL``) they ask the admin listener of one that runs, and need no config. Either way every
+gateway on that store knows within a second, and who did it and why is in the journal.
 """
 
 import getpass
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import click
 import orjson
 
 from aiogate.cli.key_options import checked_id, label, moment, networks, not_empty, span
-from aiogate.cli.operators import ask
+from aiogate.cli.operators import admin_options, answer_of
 from aiogate.cli.table import table
-from aiogate.errors import AiogateError
 
 __all__ = ["COMMANDS"]
 
@@ -27,21 +25,8 @@ _COLUMNS: Final = ("id", "principal", "roles", "status", "expires", "created")
 
 
 def _store_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command ``--config``, ``--url`` and ``--json``."""
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="For scripts."),
-        click.option("--url", metavar="URL", help="Ask a gateway that runs: its admin listener, 127.0.0.1:9090."),
-        click.option(
-            "--config",
-            type=click.Path(path_type=Path),
-            envvar="AIOGATE_CONFIG",
-            default=Path("conf/gateway.toml"),
-            show_default=True,
-            help="The config that says where the store, the pepper and the journal are.",
-        ),
-    ):
-        command = option(command)
-    return command
+    """Give a command what says where the store is, and ``--json``."""
+    return admin_options(click.option("--json", "as_json", is_flag=True, help="For scripts.")(command))
 
 
 def _author_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -176,7 +161,7 @@ COMMANDS: Final = (create, list_keys, show, rotate, revoke)
 
 def _asked(act: str, key_id: str, options: dict[str, Any]) -> dict[str, Any]:
     """Do what is asked for, by a gateway or by ourselves; raises ``AiogateError``."""
-    config, url = options.pop("config"), options.pop("url")
+    config, url = options.pop("config"), options.pop("admin")
     actor, reason = options.pop("actor", None) or getpass.getuser(), options.pop("reason", "") or "none given"
     told = {name: _plain(value) for name, value in options.items() if value not in (None, (), {})}
     if url is None:
@@ -188,13 +173,10 @@ def _asked(act: str, key_id: str, options: dict[str, Any]) -> dict[str, Any]:
 
 def _ask_gateway(url: str, act: str, key_id: str, told: dict[str, Any], author: Mapping[str, str]) -> dict[str, Any]:
     path = f"/api/keys/{quote(key_id, safe='')}" if key_id else "/api/keys"
-    if act in {"list", "show"}:
-        status, said = ask(url, "GET", path)
-    else:
-        path += "" if act == "create" else f"/{act}"
-        status, said = ask(url, "POST", f"{path}?{urlencode(author)}", orjson.dumps(told))
-    if status != _OK:
-        raise AiogateError(str(said.get("detail") or f"the gateway answers {status}"))
+    if act in {"rotate", "revoke"}:
+        path += f"/{act}"
+    asked = ("GET", None) if act in {"list", "show"} else ("POST", {**told, **author})
+    said: dict[str, Any] = answer_of(url, path, *asked)
     return said
 
 

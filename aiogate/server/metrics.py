@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from aiogate import __version__
 from aiogate.exchange import Exchange
 from aiogate.journal.writer import Journal
+from aiogate.proxy.failed_calls import FAILURES
 from aiogate.state import State
 
 __all__ = ["AgentNumbers", "Metrics"]
@@ -56,6 +57,7 @@ class AgentNumbers:
     output_tokens: int = 0
     cost_nanousd: int = 0
     shadow_denials: dict[str, int] = attrs.field(factory=dict)
+    failed_calls: dict[str, int] = attrs.field(factory=dict)
 
 
 class Metrics(Collector):
@@ -106,6 +108,9 @@ class Metrics(Collector):
             seconds = forwarded - started + exchange.answered - first_byte
             numbers.overhead.counts[bisect_left(_OVERHEAD_SECONDS, seconds)] += 1
             numbers.overhead.total += seconds
+        if exchange.call_failure is not None:
+            reason = exchange.call_failure if exchange.call_failure in FAILURES else "other"
+            numbers.failed_calls[reason] = numbers.failed_calls.get(reason, 0) + 1
         for rule in exchange.shadow_rules:
             numbers.shadow_denials[rule] = numbers.shadow_denials.get(rule, 0) + 1
         usage = exchange.usage
@@ -164,7 +169,11 @@ class Metrics(Collector):
         cost = CounterMetricFamily("aiogate_cost_usd", "Cost in US dollars.", labels=["agent"])
         shadow = "Exchanges that a rule in the shadow would have refused."
         shadows = CounterMetricFamily("aiogate_shadow_denials", shadow, labels=["agent", "rule"])
+        failed = "Calls that have failed in an answer of 200: JSON-RPC errors by code, tools by isError."
+        calls = CounterMetricFamily("aiogate_failed_calls", failed, labels=["agent", "reason"])
         for agent, numbers in self._agents.items():
+            for reason, count in numbers.failed_calls.items():
+                calls.add_metric([agent, reason], count)
             for rule, count in numbers.shadow_denials.items():
                 shadows.add_metric([agent, rule], count)
             for (outcome, status), count in numbers.ends.items():
@@ -172,7 +181,7 @@ class Metrics(Collector):
             tokens.add_metric([agent, "input"], numbers.input_tokens)
             tokens.add_metric([agent, "output"], numbers.output_tokens)
             cost.add_metric([agent], numbers.cost_nanousd * _NANO)
-        yield from (ends, tokens, cost, shadows)
+        yield from (ends, tokens, cost, shadows, calls)
 
     def _histogram(self, name: str, what: str, of: Callable[[AgentNumbers], _Histogram]) -> Metric:
         family = HistogramMetricFamily(name, what, labels=["agent"])

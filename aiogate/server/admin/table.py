@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from aiogate.server.admin import breaker, budgets, events, health, keys, kills, live, reload, status
+from aiogate.server.admin import breaker, budgets, events, health, keys, kills, limits, live, reload, status
 from aiogate.server.admin.route import Route
 
 __all__ = ["ROUTES"]
@@ -15,6 +15,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *breaker.ROUTES,
     *keys.ROUTES,
     *kills.ROUTES,
+    *limits.ROUTES,
     *live.ROUTES,
     *events.ROUTES,
 )
