@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from aiogate.server.admin import breaker, budgets, events, health, keys, kills, limits, live, reload, status
+from aiogate.server.admin import breaker, budgets, events, health, keys, kills, limits, live, metrics, reload, status
 from aiogate.server.admin.route import Route
 
 __all__ = ["ROUTES"]
 
 ROUTES: Final[tuple[Route, ...]] = (
+    *metrics.ROUTES,
     *health.ROUTES,
     *status.ROUTES,
     *budgets.ROUTES,
