@@ -44,6 +44,7 @@ from aiogate.server.notify import Notifier
 from aiogate.server.open import open_exchange
 from aiogate.server.protocol import PublicServer
 from aiogate.server.reload import Load, Reloads
+from aiogate.server.revoked import cut_what_is_revoked
 from aiogate.server.siblings import Siblings
 from aiogate.server.together import Together
 from aiogate.server.walk import Walk
@@ -138,7 +139,7 @@ class Gateway:
         house = self.house = House(
             clock=self.clock,
             state=await open_state(self.settings.state, self.clock),
-            board=await open_board(self.settings.state),
+            board=await open_board(self.settings.state, self.settings.journal.dir, self.clock),
             journal=Journal(self.settings.journal, self.clock),
             upstream=Upstream(),
             access_log=AccessLog(self.settings.server.access_log if self.stdout else "off", self.stdout),
@@ -150,6 +151,7 @@ class Gateway:
         self.drain = Drain(house)
         self._rooms.push_async_callback(house.state.close)
         self._rooms.push_async_callback(house.board.close)
+        self._rooms.callback(cut_what_is_revoked(house))
         house.journal.open()
         self._rooms.callback(house.journal.close)
         keeper = Keeper(self.settings.journal, self.clock)
