@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiogate.agent import Agent, Health, Retry, Seconds, Secret, UsageRule
     from aiogate.board import Board, Topic
+    from aiogate.calls import Call
     from aiogate.claims import (
         LARGEST_AMOUNT,
         Claim,
@@ -36,6 +37,7 @@ __all__ = [
     "AiogateError",
     "Attempt",
     "Board",
+    "Call",
     "Claim",
     "Clock",
     "Counted",
@@ -74,7 +76,7 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_ROOMS = ("agent", "board", "claims", "errors", "exchange", "hookspecs")
+_ROOMS = ("agent", "board", "calls", "claims", "errors", "exchange", "hookspecs")
 
 if not TYPE_CHECKING:
 

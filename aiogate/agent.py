@@ -153,6 +153,13 @@ class Agent:
         fallback: ids of the agents that serve in its place, the first first, as far as the principal may use them: when
             it is out of service (503), or has failed and ``retry`` says of such a failure that it may be sent again.
         replay_buffer: bytes of a request's body that are kept to be sent again; a longer one is sent once.
+        protocol: what it speaks, ``a2a`` or ``mcp``: what is called stands in the journal, an error in an answer of 200
+            counts as one, agent cards have the gateway's addresses, sessions stay with their endpoint. None: HTTP.
+        rewrite_card: its cards have the gateway's addresses; without, they pass as they are, signatures and all, and
+            whoever calls where such a card says takes the key there.
+        card_urls: by which it knows itself besides ``url``, in its cards.
+        method_roles: a role that a method of its protocol needs besides ``required_roles``, as
+            ``{ CancelTask = "operator" }``; of A2A either generation's name is good for both.
     """
 
     id: str
@@ -194,6 +201,10 @@ class Agent:
     retry: Retry | None = None
     fallback: tuple[str, ...] = ()
     replay_buffer: int = _REPLAY_BYTES
+    protocol: str | None = None
+    rewrite_card: bool = True
+    card_urls: tuple[str, ...] = ()
+    method_roles: Mapping[str, str] = attrs.field(factory=dict, hash=False)
 
     @property
     def is_resilient(self) -> bool:

@@ -70,6 +70,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "agent_unreachable": Kind(502, "Agent unreachable", "api_error"),
     "agent_failed": Kind(502, "Agent answered with an error", "api_error"),
     "agent_broke_off": Kind(502, "Agent broke off", "api_error"),
+    "agent_card_unusable": Kind(502, "Agent card leads elsewhere", "api_error"),
     "agent_protocol_error": Kind(502, "Agent broke the protocol", "api_error"),
     "agent_unavailable": Kind(503, "Agent unavailable", "overloaded_error"),
     "agent_killed": Kind(503, "Agent stopped by an operator", "overloaded_error"),

@@ -17,6 +17,7 @@ from aiogate.exchange import Exchange, Outcome
 from aiogate.hookspecs import Observer
 from aiogate.proxy.answer import Answer
 from aiogate.proxy.body import ClientBody
+from aiogate.proxy.failed_calls import with_failures
 from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.terminal_event import last_words
 from aiogate.proxy.upstream import Head, Response
@@ -70,6 +71,8 @@ class Ending:
         exchange.content_type = head.media_type
         exchange.content_encoding = head.encoding
         self._observe = self.generation.pipeline.observers(exchange)
+        if exchange.call is not None:
+            self._observe = with_failures(exchange, self._observe)
         if self.house.events.on:
             self.house.events.first_byte(exchange)
 

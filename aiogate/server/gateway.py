@@ -171,6 +171,7 @@ class Gateway:
         runner = web.AppRunner(app, access_log=None)
         self.admin = await self._listen(runner, settings.admin.listen, inherited.admin)
         self.public = await self._listen(self._public_runner(), settings.server.listen, inherited.public)
+        house.listens = str(self.public)
         if runner.server is not None:  # the last: who is there is asked
             await self.siblings.listen(runner.server)
             await self.together.catch_up()

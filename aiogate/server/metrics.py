@@ -8,14 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import attrs
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
 
 from aiogate import __version__
 from aiogate.exchange import Exchange
 from aiogate.journal.writer import Journal
+from aiogate.proxy.failed_calls import FAILURES
 from aiogate.state import State
 
 __all__ = ["AgentNumbers", "Metrics"]
@@ -56,10 +54,11 @@ class AgentNumbers:
     output_tokens: int = 0
     cost_nanousd: int = 0
     shadow_denials: dict[str, int] = attrs.field(factory=dict)
+    failed_calls: dict[str, int] = attrs.field(factory=dict)
 
 
-class Metrics(Collector):
-    """One registry for one gateway, so that two in one process do not meet."""
+class Metrics:
+    """The numbers of one gateway, so that two in one process do not meet."""
 
     def __init__(self) -> None:
         self._agents: dict[str, AgentNumbers] = {}
@@ -69,10 +68,7 @@ class Metrics(Collector):
         self._open_exchanges: Callable[[], int] = int
         self._state: State | None = None
         self._degraded = 0
-        self._more: tuple[Metric, ...] = ()
         self._journal: Journal | None = None
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
 
     def started(self, open_exchanges: Callable[[], int], state: State, journal: Journal) -> None:
         """Tell where to ask for the number of exchanges under way, and how the counters and the journal are."""
@@ -106,6 +102,9 @@ class Metrics(Collector):
             seconds = forwarded - started + exchange.answered - first_byte
             numbers.overhead.counts[bisect_left(_OVERHEAD_SECONDS, seconds)] += 1
             numbers.overhead.total += seconds
+        if exchange.call_failure is not None:
+            reason = exchange.call_failure if exchange.call_failure in FAILURES else "other"
+            numbers.failed_calls[reason] = numbers.failed_calls.get(reason, 0) + 1
         for rule in exchange.shadow_rules:
             numbers.shadow_denials[rule] = numbers.shadow_denials.get(rule, 0) + 1
         usage = exchange.usage
@@ -118,13 +117,8 @@ class Metrics(Collector):
         """Return what is known of each agent, by id; of what went to none under ``""``."""
         return self._agents
 
-    def exposition(self, more: tuple[Metric, ...] = ()) -> tuple[bytes, str]:
-        """Return the metrics as text and its content type, with what others know at this moment."""
-        self._more = more
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield the metrics, for prometheus-client."""
+    def known(self) -> Iterator[Metric]:
+        """Yield the metrics."""
         build = GaugeMetricFamily("aiogate_build_info", "Always 1.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build
@@ -144,7 +138,6 @@ class Metrics(Collector):
         alone = "Exchanges whose claims this gateway decided by itself meanwhile."
         yield CounterMetricFamily("aiogate_degraded_exchanges", alone, self._degraded)
         yield from self._counters()
-        yield from self._more
         yield self._histogram(
             "aiogate_exchange_duration_seconds",
             "From the request's head to the response's end.",
@@ -164,7 +157,11 @@ class Metrics(Collector):
         cost = CounterMetricFamily("aiogate_cost_usd", "Cost in US dollars.", labels=["agent"])
         shadow = "Exchanges that a rule in the shadow would have refused."
         shadows = CounterMetricFamily("aiogate_shadow_denials", shadow, labels=["agent", "rule"])
+        failed = "Calls that have failed in an answer of 200: JSON-RPC errors by code, tools by isError."
+        calls = CounterMetricFamily("aiogate_failed_calls", failed, labels=["agent", "reason"])
         for agent, numbers in self._agents.items():
+            for reason, count in numbers.failed_calls.items():
+                calls.add_metric([agent, reason], count)
             for rule, count in numbers.shadow_denials.items():
                 shadows.add_metric([agent, rule], count)
             for (outcome, status), count in numbers.ends.items():
@@ -172,7 +169,7 @@ class Metrics(Collector):
             tokens.add_metric([agent, "input"], numbers.input_tokens)
             tokens.add_metric([agent, "output"], numbers.output_tokens)
             cost.add_metric([agent], numbers.cost_nanousd * _NANO)
-        yield from (ends, tokens, cost, shadows)
+        yield from (ends, tokens, cost, shadows, calls)
 
     def _histogram(self, name: str, what: str, of: Callable[[AgentNumbers], _Histogram]) -> Metric:
         family = HistogramMetricFamily(name, what, labels=["agent"])

@@ -13,6 +13,7 @@ from multidict import CIMultiDict, istr
 from aiogate.agent import Agent
 from aiogate.errors import CutError, JournalError, PluginError, Refused, UpstreamError, refusal
 from aiogate.exchange import Outcome, Reply
+from aiogate.proxy.agent_card import CardError
 from aiogate.proxy.answer import Answer
 from aiogate.proxy.relay import relay, relay_body
 from aiogate.proxy.replay import Replay
@@ -21,12 +22,14 @@ from aiogate.proxy.upstream import Head, Response
 from aiogate.proxy.vigil import Keepalive
 from aiogate.proxy.websocket import HANDSHAKE, check_handshake, switched, tunnel, wants_websocket
 from aiogate.server.admit import admit
+from aiogate.server.catalogue import with_cards
 from aiogate.server.early import begin, broken_promise, wants_events
 from aiogate.server.ending import Ending
 from aiogate.server.fallback import Relief
 from aiogate.server.outgoing import CHUNKED, Body, injected, request_body
 from aiogate.server.own_headers import make_way, own_headers
 from aiogate.server.read_on import Leftover
+from aiogate.server.spoken import spoken, whole_card
 from aiogate.server.trip import Request, Trip
 
 __all__ = ["Walk"]
@@ -96,6 +99,8 @@ class Walk(Ending):
         if isinstance(admitted, Agent):
             await self._forward(admitted)
         elif isinstance(admitted, Reply):
+            if exchange.unavailable is not None:
+                admitted = await with_cards(admitted, exchange, self.house.cards, self.house.upstream, self._public)
             await self._reply(admitted)
         else:
             await self._refuse(admitted)
@@ -151,6 +156,8 @@ class Walk(Ending):
 
     async def _body(self, agent: Agent) -> tuple[Body, str]:
         body, framing = await request_body(self.exchange, self.body, agent)
+        if agent.protocol is not None:
+            body, framing = await spoken(self.exchange, body, framing, agent, self.body)
         if agent.inject_usage and isinstance(body, bytes):
             body, framing = injected(self.exchange, self.answer, body, framing)
         if agent.early_headers and wants_events(self.exchange, body):
@@ -198,6 +205,8 @@ class Walk(Ending):
             make_way(exchange.response_headers, own)
         if self.answer.sift is not None:
             self._sift(head)
+        if exchange.call is not None and await self._card(agent, response, own):
+            return
         if self.answer.started:
             broken = broken_promise(exchange, agent, head)
             if broken is None:
@@ -215,6 +224,32 @@ class Walk(Ending):
         self.answer.start(switched(exchange.response_headers, own))
         exchange.answered = self.house.clock.monotonic()
         await tunnel(self.inbound, response, exchange, self.answer, self._conclude)
+
+    @property
+    def _public(self) -> str:
+        return self.house.public(self.generation.settings.server)
+
+    async def _card(self, agent: Agent, response: Response, own: str) -> bool:
+        """Answer with the agent's card through the gateway; tell whether the answer was one."""
+        exchange = self.exchange
+        try:
+            card = await whole_card(exchange, agent, response, self._public)
+        except CardError as error:
+            response.close()
+            await self._refuse(refusal("agent_card_unusable", str(error)))
+            return True
+        if card is None:
+            return False
+        exchange.status, body = card
+        headers = exchange.response_headers
+        make_way(headers, own)
+        exchange.bytes_out, exchange.answered = len(body), self.house.clock.monotonic()
+        answer = self.answer.whole(exchange.status, headers, own, body)
+        if self._observe is not None and body:
+            self._observe(body)
+        await self._conclude()
+        await self.answer.send(answer)
+        return True
 
     def _sift(self, head: Head) -> None:
         """Leave the answer as it is unless it is the stream that was asked for its usage."""

@@ -31,6 +31,7 @@ from aiogate.settings.model import (
 )
 from aiogate.settings.plugins import PluginSections
 from aiogate.settings.promises import broken_promises
+from aiogate.settings.spoken import without_address
 from aiogate.settings.structure import Structurer
 from aiogate.settings.workers import as_many_as_fit, wrong_with_workers
 
@@ -137,6 +138,9 @@ class _Loader:
         server, admin = self._listen("server", ServerSettings().listen), self._listen("admin", AdminSettings().listen)
         if server is not None and server.port and server == admin:
             self._report(Problem("admin.listen", f"{admin} is where clients call; operators need another port"))
+        if server is not None:
+            for problem in without_address(self._table("agents"), self._table("server"), server.host):
+                self._report(problem)
         is_guarded = "principal" in enforced or self._table("admin").keys() & {"token", "token_sha256"}
         if admin is not None and can_be_reached(admin.host) and not is_guarded:
             message = (

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from aiogate.agent import Agent, Health, Retry, Secret, UsageRule
+from aiogate.calls import same_method
 from aiogate.claims import OnStateError, Rate
 from aiogate.settings.checks import (
     are_capabilities,
@@ -24,6 +25,7 @@ from aiogate.settings.checks import (
     is_token,
 )
 from aiogate.settings.pem import are_authorities, check_identity, is_readable
+from aiogate.settings.spoken import are_methods, are_public_urls, check_protocol, is_public_url
 from aiogate.settings.state_url import is_prefix, is_state_url
 from aiogate.settings.urls import are_upstream_urls, ascii_url, is_server_name, is_upstream_url
 
@@ -93,6 +95,8 @@ class ServerSettings:
         stream_keepalive_seconds: for how long an event stream may be silent before the client gets a comment,
             ``: keepalive``, so that nothing between here and there gives it up; 0: for ever. An agent may have its own.
         trusted_proxies: networks (CIDRs) whose word on the client's address counts: ``Forwarded``, ``X-Forwarded-For``.
+        public_url: where clients call, such as ``https://gateway.example.com``; for the addresses in agent cards, which
+            never follow ``Host``. None: ``http://`` and ``listen``.
         workers: how many processes serve; more than one needs a Redis to count in, and gunicorn
             (``pip install 'aiogate[workers]'``). ``auto``: one for each processor, and one alone with ``memory://``.
     """
@@ -112,6 +116,7 @@ class ServerSettings:
     max_exchanges_per_principal: int = attrs.field(default=1_000, validator=at_least(1))
     stream_keepalive_seconds: float = attrs.field(default=15.0, validator=at_least(0))
     trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=are_networks)
+    public_url: str | None = attrs.field(default=None, validator=attrs.validators.optional(is_public_url))
     workers: Workers = _ONE
 
 
@@ -248,6 +253,18 @@ class AgentSettings:
     retry: Retry | None = None
     fallback: tuple[str, ...] = ()
     replay_buffer: Size = attrs.field(default=Size(256 * 1024), validator=is_positive)
+    protocol: Literal["a2a", "mcp"] | None = None
+    rewrite_card: bool = attrs.field(default=True)
+    card_urls: tuple[str, ...] = attrs.field(default=(), validator=are_public_urls)
+    method_roles: Mapping[str, str] = attrs.field(factory=dict, validator=are_methods, hash=False)
+
+    @rewrite_card.validator
+    @card_urls.validator
+    @method_roles.validator
+    def _is_for_a_protocol(self, attribute: "attrs.Attribute[object]", value: object) -> None:
+        needs = ("a2a", "mcp") if attribute.name == "method_roles" else ("a2a",)
+        if value != {"rewrite_card": True, "card_urls": (), "method_roles": {}}[attribute.name]:
+            check_protocol(self.protocol, needs)
 
     @urls.validator
     def _is_for_several(self, _attribute: object, urls: tuple[str, ...]) -> None:
@@ -292,6 +309,8 @@ class AgentSettings:
             if field.name not in {"url", "urls", "required_role", "required_roles"}
         }
         urls = tuple(ascii_url(url).rstrip("/") for url in self.urls or (self.url or "",))
+        same["card_urls"] = tuple(ascii_url(url).rstrip("/") for url in self.card_urls)
+        same["method_roles"] = {same_method(name): role for name, role in self.method_roles.items()}
         roles = frozenset(self.required_roles or one_role)
         return Agent(id=agent_id, url=urls[0], urls=urls if self.urls else (), required_roles=roles, **same)
 

@@ -20,6 +20,7 @@ LIVE: Final = {
         "max_exchanges",
         "max_exchanges_per_principal",
         "stream_keepalive_seconds",
+        "public_url",
         "trusted_proxies",
     },
     "admin": {"token", "token_sha256"},

@@ -2,18 +2,20 @@
 
 from typing import Final
 
-from aiogate.server.admin import breaker, budgets, events, health, kills, live, reload, status
+from aiogate.server.admin import breaker, budgets, events, health, kills, limits, live, metrics, reload, status
 from aiogate.server.admin.route import Route
 
 __all__ = ["ROUTES"]
 
 ROUTES: Final[tuple[Route, ...]] = (
+    *metrics.ROUTES,
     *health.ROUTES,
     *status.ROUTES,
     *budgets.ROUTES,
     *reload.ROUTES,
     *breaker.ROUTES,
     *kills.ROUTES,
+    *limits.ROUTES,
     *live.ROUTES,
     *events.ROUTES,
 )
