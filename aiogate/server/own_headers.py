@@ -3,6 +3,8 @@
 For the walk.
 """
 
+from typing import Final
+
 from multidict import CIMultiDict
 
 from aiogate.exchange import Exchange
@@ -10,6 +12,10 @@ from aiogate.server.choose import OPERATOR
 from aiogate.server.quotas import quota_lines
 
 __all__ = ["make_way", "own_headers"]
+
+_VARY: Final = "Vary"
+"""Says more, and nothing different, where it stands twice (RFC 9110 section 5.3)."""
+_OF_BROWSERS: Final = frozenset({_VARY, "Access-Control-Allow-Origin"})
 
 
 def own_headers(exchange: Exchange, agent_id: str | None = None) -> str:
@@ -21,7 +27,8 @@ def own_headers(exchange: Exchange, agent_id: str | None = None) -> str:
     agent = "" if agent_id is None else f"\r\nX-Agent-Id: {agent_id}"
     attempts = f"\r\nX-Aiogate-Attempts: {len(exchange.attempts)}" if exchange.attempts else ""
     degraded = "\r\nX-Aiogate-Degraded: state" if exchange.degraded and _for_an_operator(exchange) else ""
-    return f"X-Request-Id: {exchange.id}{agent}{quota_lines(exchange.quotas)}{attempts}{degraded}"
+    quotas = quota_lines(exchange.quotas)
+    return f"X-Request-Id: {exchange.id}{agent}{quotas}{attempts}{degraded}{exchange.cors}"
 
 
 def _for_an_operator(exchange: Exchange) -> bool:
@@ -29,6 +36,11 @@ def _for_an_operator(exchange: Exchange) -> bool:
 
 
 def make_way(headers: CIMultiDict[str], own: str) -> None:
-    """Take out what aiogate says itself."""
-    for line in own.split("\r\n"):
-        headers.popall(line.partition(":")[0], None)
+    """Take out what aiogate says itself; where it says which web pages may look, nobody else has a say in that."""
+    names = [line.partition(":")[0] for line in own.split("\r\n")]
+    for name in names:
+        if name != _VARY:
+            headers.popall(name, None)
+    if not _OF_BROWSERS.isdisjoint(names):
+        for name in {name for name in headers if name.lower().startswith("access-control-")}:
+            del headers[name]

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from aiogate.server.admin import breaker, budgets, events, health, kills, limits, live, metrics, reload, status
+from aiogate.server.admin import breaker, budgets, events, health, keys, kills, limits, live, metrics, reload, status
 from aiogate.server.admin.route import Route
 
 __all__ = ["ROUTES"]
@@ -14,6 +14,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *budgets.ROUTES,
     *reload.ROUTES,
     *breaker.ROUTES,
+    *keys.ROUTES,
     *kills.ROUTES,
     *limits.ROUTES,
     *live.ROUTES,
