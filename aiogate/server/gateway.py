@@ -44,8 +44,8 @@ from aiogate.server.notify import Notifier
 from aiogate.server.open import open_exchange
 from aiogate.server.protocol import PublicServer
 from aiogate.server.reload import Load, Reloads
-from aiogate.server.sampling import Sampling
 from aiogate.server.revoked import cut_what_is_revoked
+from aiogate.server.sampling import Sampling
 from aiogate.server.siblings import Siblings
 from aiogate.server.together import Together
 from aiogate.server.walk import Walk

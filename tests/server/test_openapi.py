@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -26,8 +27,7 @@ async def gateway_of_many(path: Path) -> AsyncIterator[RunningGateway]:
     """Run one that has something to say of everything: a call that was served, one that a rule refused, a pause."""
     async with fake_agent() as agent:
         config: dict[str, Any] = {
-            "server": {"anonymous": True},
-            "pipeline": {"plugins": ["policies", "budgets", "breaker", "limits", "cost"]},
+            "pipeline": {"plugins": ["api_keys", "policies", "budgets", "breaker", "limits", "cost"]},
             "agents": {
                 "echo": {"url": agent.url, "capabilities": ["chat"], "rate_limit": "100/minute"},
                 "twice": {"urls": [agent.url, agent.url.replace("127.0.0.1", "localhost")], "cost_center": "data"},
@@ -39,8 +39,10 @@ async def gateway_of_many(path: Path) -> AsyncIterator[RunningGateway]:
             },
         }
         async with running_gateway(config, path) as gateway, aiohttp.ClientSession() as session:
+            async with session.post(f"{gateway.admin_url}/api/keys", json={"principal": "alice"}) as response:
+                key = (await response.json())["key"]
             for route in ("/agents/echo/x", "/agents/twice/x", "/agents/echo/secret"):
-                await (await session.get(gateway.url + route)).release()
+                await (await session.get(gateway.url + route, headers={"X-API-Key": key})).release()
             asked = {"reason": "deploy", "for": "1h"}
             await (await session.post(f"{gateway.admin_url}/api/agents/twice/pause", params=asked)).release()
             await (await session.post(f"{gateway.admin_url}/api/breaker/echo/close?reason=test")).release()
@@ -58,14 +60,20 @@ async def test_the_document_is_valid_and_has_each_route_of_the_router_and_no_oth
         OpenAPIV31SpecValidator(said).validate()
         [runner] = [runner for runner in gateway.gateway._runners if hasattr(runner, "app")]
         routed = {
-            (route.method, route.resource.canonical)
+            (route.method, route.handler, route.resource.canonical)
             for route in runner.app.router.routes()
             if route.resource is not None and route.method != "HEAD" and not HIDDEN.match(route.resource.canonical)
         }
-        documented = {(method.upper(), path) for path, methods in said["paths"].items() for method in methods}
+        documented, names = set(), list[str]()
+        for path, methods in said["paths"].items():
+            for method, operation in methods.items():
+                names.append(operation["operationId"])
+                asked = make_mocked_request(method.upper(), filled(path, operation))
+                found = await runner.app.router.resolve(asked)
+                assert found.http_exception is None, f"{method} {path} is documented, and not served"
+                documented.add((method.upper(), found.handler, found.route.resource.canonical))
         assert routed == documented
-        names = [operation["operationId"] for methods in said["paths"].values() for operation in methods.values()]
-        assert len(names) == len(set(names))
+        assert len(names) == len(set(names)) == len(ROUTES)
 
 
 async def test_answers_are_what_the_document_says(tmp_path: Path) -> None:
@@ -90,7 +98,12 @@ async def test_what_actions_answer_is_what_the_document_says(tmp_path: Path) -> 
     async with gateway_of_many(tmp_path) as gateway, aiohttp.ClientSession() as session:
         said = await got(session, gateway, OPENAPI)
         [pause] = await got(session, gateway, "/api/kills")
+        [key] = (await got(session, gateway, "/api/keys"))["keys"]
         actions: list[tuple[str, str, str, dict[str, Any] | None]] = [
+            ("POST", "/api/keys", "/api/keys", {"principal": "carol", "roles": ["analyst"]}),
+            ("GET", "/api/keys/{key}", f"/api/keys/{key['id']}", None),
+            ("POST", "/api/keys/{key}/rotate", f"/api/keys/{key['id']}/rotate", {"overlap_seconds": 60}),
+            ("POST", "/api/keys/{key}/revoke", f"/api/keys/{key['id']}/revoke", {"kill": True}),
             ("POST", "/api/kills", "/api/kills", {"principal": "bob", "reason": "it spends"}),
             ("POST", "/api/agents/{agent}/pause", "/api/agents/echo/pause?reason=deploy", None),
             ("POST", "/api/agents/{agent}/resume", "/api/agents/echo/resume", None),
@@ -125,6 +138,15 @@ async def test_what_goes_wrong_is_a_problem(method: str, path: str, status: int,
         async with session.request(method, gateway.admin_url + path) as response:
             assert (response.status, response.content_type) == (status, "application/problem+json")
             check(said["components"]["schemas"]["Problem"], await response.json(content_type=None))
+
+
+def filled(path: str, operation: dict[str, Any]) -> str:
+    """Return a path that fits."""
+    for one in operation.get("parameters", ()):
+        if one["in"] == "path":
+            path = path.replace(f"{{{one['name']}}}", one["schema"].get("enum", ["something"])[0])
+    assert "{" not in path, "a variable of the path is not among the parameters"
+    return path
 
 
 def check(schema: dict[str, Any], answer: Any) -> None:
