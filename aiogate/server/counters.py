@@ -1,7 +1,10 @@
-"""The counters that a config asks for, ready to be taken from, and the board. Knows nothing of who takes."""
+"""The counters that a config asks for, ready to be taken from, the board, and the journals' centre.
+
+Knows nothing of who takes.
+"""
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiogate.errors import AiogateError, StateError
 from aiogate.exchange import Clock
@@ -10,7 +13,10 @@ from aiogate.state import State
 from aiogate.state.board import Board, MemoryBoard
 from aiogate.state.memory import MemoryState
 
-__all__ = ["open_board", "open_state"]
+if TYPE_CHECKING:
+    from aiogate.state.redis.central import Central
+
+__all__ = ["central_of", "open_board", "open_state"]
 
 
 async def open_state(settings: StateSettings, clock: Clock) -> State:
@@ -43,6 +49,20 @@ async def open_board(settings: StateSettings) -> Board:
         raise AiogateError(msg) from error
     shared: Board = board
     return shared
+
+
+def central_of(settings: StateSettings) -> "Central | None":
+    """Return where journals are shipped to, not connected yet; None: nowhere. Blocks."""
+    if settings.url.reveal() == "memory://":
+        return None
+    from aiogate.state.redis.central import Central  # noqa: PLC0415 - redis-py, which takes long to import
+
+    return Central(
+        settings.url.reveal(),
+        prefix=settings.prefix,
+        stream_records=settings.stream_records,
+        fleet_days=settings.fleet_days,
+    )
 
 
 def _redis_board(settings: StateSettings) -> Any:  # noqa: ANN401 - its class is imported here alone

@@ -22,6 +22,7 @@ from aiogate.server.generation import Generation
 from aiogate.server.halts import Halts
 from aiogate.server.metrics import Metrics
 from aiogate.server.notify import Notifier
+from aiogate.server.shipper import Shipper
 from aiogate.server.siblings import Siblings
 from aiogate.settings.model import ServerSettings
 from aiogate.state import State
@@ -113,6 +114,8 @@ class House:
     cards: Cards = attrs.field(factory=Cards)
     halts: Halts = attrs.field(factory=Halts)
     open_exchanges: dict[str, UnderWay] = attrs.field(factory=dict)
+    shipper: Shipper | None = None
+    """Ships the journal; None: nobody else wants to know it."""
     stopping: bool = False
     cutting: bool = False
     leftovers: set[Exchange] = attrs.field(factory=set)

@@ -10,6 +10,7 @@ from aiogate.server.admin.running import gateway_of
 from aiogate.server.admin.status import verbose
 from aiogate.server.breaker_report import breaker_metrics, endpoint_metrics
 from aiogate.server.budget_report import budget_metrics, budgets_of
+from aiogate.server.shipping_report import shipping_metrics
 from aiogate.server.vitals import vitals
 
 __all__ = ["ROUTES"]
@@ -18,7 +19,13 @@ __all__ = ["ROUTES"]
 async def _metrics(request: web.Request) -> web.Response:
     gateway = gateway_of(request)
     budgets = budget_metrics(await budgets_of(gateway.generation))
-    more = (*budgets, *breaker_metrics(gateway.generation), *endpoint_metrics(gateway.house), *vitals(gateway))
+    more = (
+        *budgets,
+        *breaker_metrics(gateway.generation),
+        *endpoint_metrics(gateway.house),
+        *vitals(gateway),
+        *shipping_metrics(gateway.house),
+    )
     body, content_type = gateway.house.metrics.exposition(more)
     return web.Response(body=body, headers={"Content-Type": content_type})
 
