@@ -187,7 +187,10 @@ class Exchange:
             agent, or of the principal.
         explains: an operator asks for the ranking, and nothing is to be sent.
         attempts: how often it was sent, and where, of an agent with several endpoints, retries or a fallback.
+        messages_in: how many whole messages of a WebSocket the client has sent, ``messages_out`` the agent; None: it is
+            none.
         cut_by: why the exchange was cut, if it was.
+        cors: header lines of its answer for browsers, each with CRLF before it.
         interrupt: the gateway's own: what ``cut`` wakes it by.
         call: what was called, of an agent with a ``protocol``; None: nobody has looked yet.
         call_failure: of an answer of 200, the code of the JSON-RPC error in it, ``-32603``, or ``isError`` of a tool.
@@ -227,6 +230,8 @@ class Exchange:
     cost_nanousd: int | None = None
     bytes_in: int = 0
     bytes_out: int = 0
+    messages_in: int | None = None
+    messages_out: int | None = None
     forwarded: float | None = None
     first_byte: float | None = None
     answered: float | None = None
@@ -237,6 +242,7 @@ class Exchange:
     explains: bool = False
     attempts: tuple[Attempt, ...] = ()
     cut_by: Refusal | None = None
+    cors: str = ""
     interrupt: Callable[[], None] | None = None
     call: Call | None = None
     call_failure: str | None = None

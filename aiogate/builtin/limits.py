@@ -23,8 +23,9 @@ from typing import Final
 
 import attrs
 
-from aiogate import Agent, Claim, Counted, Exchange, Gateway, Measure, Principal, Rate, hookimpl
+from aiogate import Agent, Claim, Counted, Exchange, Gateway, Measure, Principal, Rate, State, hookimpl
 from aiogate.builtin.estimates import Means, asked_of, estimate, measures_of
+from aiogate.builtin.limit_report import LimitReport, limit_reports
 from aiogate.builtin.limit_settings import OF_AGENTS, LimitsConfig, LimitSettings, MatchSettings
 from aiogate.builtin.subjects import NOBODY, combinations, facts_of, fits
 from aiogate.usage import ESTIMATE
@@ -69,6 +70,7 @@ class Limits:
         self._by_address = any(limit.match.client_address or "client_address" in limit.per for limit in config.limit)
         self._kept: dict[tuple[int, str, str], tuple[Principal, Agent, tuple[Claim, ...], bool]] = {}
         self._means: Means | None = None
+        self._state: State | None = None
 
     def warnings(self, agents: Mapping[str, Agent]) -> Iterator[tuple[str, str]]:
         """Yield where in the config a limit can never bind, and why."""
@@ -88,10 +90,18 @@ class Limits:
     @hookimpl
     def lifespan(self, gateway: Gateway) -> None:
         """Find out who knows what exchanges use, where tokens are limited."""
+        self._state = gateway.state
         counts_tokens = any(limit.tokens is not None for limit in self._limits)
         if counts_tokens or any(agent.token_limit is not None for agent in gateway.agents.values()):
             measures = measures_of(gateway)
             self._means = None if measures is None else measures.means()
+
+    async def limits(self) -> list[LimitReport]:
+        """Return how the counters stand, of those who have called lately; raises ``StateError``."""
+        if self._state is None:
+            return []
+        claims = [claim for _, _, kept, _ in self._kept.values() for claim in kept]
+        return await limit_reports(claims, {limit.name: limit.per for limit in self._limits}, self._state)
 
     @hookimpl
     def claims(self, exchange: Exchange) -> Iterable[Claim]:

@@ -4,7 +4,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from aiogate.errors import AiogateError
+import click
+
 from aiogate.exchange import Clock
 
 __all__ = ["moment"]
@@ -14,7 +15,7 @@ _UNITS: Final = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 def moment(text: str, option: str = "--since") -> datetime:
-    """Return the moment that ``7d`` ago or ``2026-01-31T00:00:00Z`` is; raises ``AiogateError``."""
+    """Return the moment that ``7d`` ago or ``2026-01-31T00:00:00Z`` is; raises ``click.UsageError``."""
     match = _AGO.fullmatch(text)
     try:
         if match:
@@ -25,5 +26,5 @@ def moment(text: str, option: str = "--since") -> datetime:
         found = None
     if found is None or found.tzinfo is None:
         msg = f"{option}: expected 7d, 12h, 30m or a time such as 2026-01-31T00:00:00Z, got {text!r}"
-        raise AiogateError(msg)
+        raise click.UsageError(msg)
     return found

@@ -10,7 +10,7 @@ import click
 import orjson
 
 from aiogate.cli.fleet import fleet_totals
-from aiogate.cli.focus import focus_rows
+from aiogate.cli.focus import focus_columns, focus_rows
 from aiogate.cli.lines import report_torn
 from aiogate.cli.money import dollars, money
 from aiogate.cli.progress import progress
@@ -74,6 +74,9 @@ def usage(  # noqa: PLR0913 - one argument for each option
     """Report, unless a subcommand does."""
     if ctx.invoked_subcommand is not None:
         return
+    if as_json and as_csv:
+        msg = "give --json or --csv, not both"
+        raise click.UsageError(msg)
     names = _names(by)
     begin, end = moment(since).timestamp(), None if until is None else moment(until, "--until").timestamp()
     wanted = {name: value for name, value in only.items() if value is not None}
@@ -131,7 +134,7 @@ def export(config: Path, directory: Path | None, _form: str, since: str, until: 
     begin = moment(since).timestamp() // 86400 * 86400
     end = None if until is None else moment(until, "--until").timestamp()
     with _totals(config, directory, begin, end, rebuild=False, fleet=fleet) as totals:
-        click.echo(csv_text(focus_rows(totals, begin, end)), nl=False)
+        click.echo(csv_text(focus_columns(), focus_rows(totals, begin, end)), nl=False)
 
 
 def _names(by: str) -> tuple[str, ...]:
@@ -139,10 +142,10 @@ def _names(by: str) -> tuple[str, ...]:
     for name in names:
         if name not in DIMENSIONS:
             msg = f"--by: expected some of {', '.join(DIMENSIONS)}, got {name!r}"
-            raise AiogateError(msg)
+            raise click.UsageError(msg)
     if len(set(names)) < len(names):
         msg = f"--by: {by!r} names something twice"
-        raise AiogateError(msg)
+        raise click.UsageError(msg)
     return names
 
 
@@ -182,10 +185,13 @@ def _figures(counts: list[str], part: Sums) -> list[str]:
 def _csv(names: tuple[str, ...], rows: list[tuple[tuple[str, ...], Sums]]) -> str:
     counts = [field.name for field in attrs.fields(Sums) if field.name != "cost_nanousd"]
     return csv_text(
-        {
-            **dict(zip(names, key, strict=True)),
-            **{count: getattr(part, count) for count in counts},
-            "cost_usd": dollars(part.cost_nanousd),
-        }
-        for key, part in rows
+        (*names, *counts, "cost_usd"),
+        (
+            {
+                **dict(zip(names, key, strict=True)),
+                **{count: getattr(part, count) for count in counts},
+                "cost_usd": dollars(part.cost_nanousd),
+            }
+            for key, part in rows
+        ),
     )

@@ -114,6 +114,8 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912, PLR091
     facts["overhead_seconds"] = int(_overhead(exchange, ended) * 1e6 + 0.5) / 1e6
     facts["bytes_in"] = exchange.bytes_in
     facts["bytes_out"] = exchange.bytes_out
+    if exchange.messages_in is not None:
+        facts["messages_in"], facts["messages_out"] = exchange.messages_in, exchange.messages_out
     facts["usage"] = _usage(exchange.usage)
     facts["cost_nanousd"] = exchange.cost_nanousd
     if len(exchange.cost_centers) > 1:

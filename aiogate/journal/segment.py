@@ -45,8 +45,8 @@ def segments(directory: Path) -> list[Path]:
 
     Of a segment that is just being compressed there may be both forms; the plain one is returned.
     """
-    sealed = {name_of(path): path for path in directory.glob(f"*{_SUFFIX}{SEALED_SUFFIX}")}
-    plain = {path.name: path for path in directory.glob(f"*{_SUFFIX}")}
+    sealed = {name_of(path): path for path in directory.glob(f"*{_SUFFIX}{SEALED_SUFFIX}") if not path.is_dir()}
+    plain = {path.name: path for path in directory.glob(f"*{_SUFFIX}") if not path.is_dir()}
     return [path for _, path in sorted((sealed | plain).items())]
 
 

@@ -9,6 +9,7 @@ from aiogate.agent import Agent
 from aiogate.exchange import Clock, Reply
 from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.client_address import Network
+from aiogate.server.cross_origin import CrossOrigin
 from aiogate.settings.model import Settings
 
 __all__ = ["Generation"]
@@ -24,12 +25,18 @@ class Generation:
     clock: Clock
     trusted_proxies: tuple[Network, ...] = attrs.field(init=False)
     """Whose word on a client's address counts."""
+    cross_origin: CrossOrigin = attrs.field(init=False)
+    """Which web pages may call."""
     documents: Mapping[str, Reply] = attrs.field(init=False)
     """What anybody may read, by path: ``documents()`` of the plugins that have it."""
 
     @trusted_proxies.default
     def _networks(self) -> tuple[Network, ...]:
         return tuple(ipaddress.ip_network(network) for network in self.settings.server.trusted_proxies)
+
+    @cross_origin.default
+    def _rules(self) -> CrossOrigin:
+        return CrossOrigin(self.settings.server.cors, self.settings.agents)
 
     @documents.default
     def _published(self) -> Mapping[str, Reply]:

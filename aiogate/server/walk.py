@@ -201,7 +201,7 @@ class Walk(Ending):
         own = own_headers(exchange, agent.id)
         if head.media_type[:17].lower() == "text/event-stream":
             own += "\r\nX-Accel-Buffering: no"
-        if head.collides or exchange.edited_headers is not None:
+        if head.collides or exchange.cors or exchange.edited_headers is not None:
             make_way(exchange.response_headers, own)
         if self.answer.sift is not None:
             self._sift(head)

@@ -1,0 +1,32 @@
+"""How the limits stand, for operators."""
+
+from typing import Final
+
+from aiohttp import web
+
+from aiogate.errors import StateError
+from aiogate.server.admin.answers import json, problem
+from aiogate.server.admin.route import Route
+from aiogate.server.admin.running import gateway_of
+from aiogate.server.claim import STATE_UNAVAILABLE
+from aiogate.server.limit_report import limits_of
+
+__all__ = ["ROUTES"]
+
+
+async def _limits(request: web.Request) -> web.Response:
+    try:
+        return json(await limits_of(gateway_of(request).generation))
+    except StateError:
+        return problem(STATE_UNAVAILABLE, request.path)
+
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/api/limits",
+        handler=_limits,
+        summary="How the counters of all limits stand that somebody has taken from lately.",
+        problems=("state_unavailable",),
+    ),
+)
