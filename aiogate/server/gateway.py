@@ -261,6 +261,8 @@ class Gateway:
         if target.refused is not None and (document := generation.documents.get(target.full_path)) is not None:
             await self._publish(answer, document)
             return answer
+        if target.refused is not None and target.full_path in generation.pages:
+            target = attrs.evolve(target, refused=None)
         cross_origin = generation.cross_origin
         if cross_origin.are_there and (preflight := cross_origin.preflight(inbound, target)) is not None:
             status, headers, said = preflight
