@@ -29,7 +29,7 @@ _COMMANDS: Final = {
     "policy": ("aiogate.cli.policy:policy", "Try policies before they are in force."),
     "schema": ("aiogate.cli.schema:schema", "Print what a config may say, for editors and for people."),
     "plugins": ("aiogate.cli.plugins:plugins", "List the installed plugins."),
-    "keys": ("aiogate.cli.keys:keys", "Make API keys."),
+    "keys": ("aiogate.cli.keys:keys", "Make API keys, change and revoke them."),
     "journal": ("aiogate.cli.journal:journal", "Read the journal."),
     "usage": ("aiogate.cli.usage:usage", "Report what was used and spent, by whom and on what."),
     "completion": ("aiogate.cli.completion:completion", "Print what completes commands in your shell."),

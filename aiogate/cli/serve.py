@@ -118,9 +118,9 @@ class _Terminal:
             _say(announcement(gateway.settings, gateway.public, gateway.admin, gateway.house.state.degraded))
         self._notifier.ready(f"serving, config {gateway.generation.number}")
 
-    def beat(self, stop: Callable[[], None]) -> None:
+    async def beat(self, gateway: Gateway, stop: Callable[[], None]) -> None:
         """Feed the watchdog."""
-        del stop
+        del gateway, stop
         self._notifier.alive()
 
     def draining(self, gateway: Gateway) -> None:

@@ -1,14 +1,17 @@
 """The counters that a config asks for, ready to be taken from, and the board. Knows nothing of who takes."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from aiogate.errors import AiogateError, StateError
 from aiogate.exchange import Clock
 from aiogate.settings.model import StateSettings
 from aiogate.state import State
-from aiogate.state.board import Board, MemoryBoard
+from aiogate.state.board import Board
+from aiogate.state.disk_topic import DISK_FILE, DiskBoard
 from aiogate.state.memory import MemoryState
+from aiogate.stored_key import KEYS_TOPIC
 
 __all__ = ["open_board", "open_state"]
 
@@ -31,10 +34,15 @@ async def open_state(settings: StateSettings, clock: Clock) -> State:
     return counters
 
 
-async def open_board(settings: StateSettings) -> Board:
-    """Return the board, with what all others know; raises ``AiogateError`` as ``open_state`` does."""
+async def open_board(settings: StateSettings, directory: Path, clock: Clock) -> Board:
+    """Return the board, with what all others know; raises ``AiogateError`` as ``open_state`` does.
+
+    Without a Redis the keys are in a file in ``directory``, so that they are there again after a restart.
+    """
     if settings.url.reveal() == "memory://":
-        return MemoryBoard()
+        kept = DiskBoard(directory / DISK_FILE, (KEYS_TOPIC,), clock.wall)
+        await kept.open()
+        return kept
     try:
         board = await asyncio.to_thread(_redis_board, settings)
         await board.open()

@@ -44,6 +44,7 @@ from aiogate.server.notify import Notifier
 from aiogate.server.open import open_exchange
 from aiogate.server.protocol import PublicServer
 from aiogate.server.reload import Load, Reloads
+from aiogate.server.revoked import cut_what_is_revoked
 from aiogate.server.siblings import Siblings
 from aiogate.server.together import Together
 from aiogate.server.walk import Walk
@@ -138,7 +139,7 @@ class Gateway:
         house = self.house = House(
             clock=self.clock,
             state=await open_state(self.settings.state, self.clock),
-            board=await open_board(self.settings.state),
+            board=await open_board(self.settings.state, self.settings.journal.dir, self.clock),
             journal=Journal(self.settings.journal, self.clock),
             upstream=Upstream(),
             access_log=AccessLog(self.settings.server.access_log if self.stdout else "off", self.stdout),
@@ -150,6 +151,7 @@ class Gateway:
         self.drain = Drain(house)
         self._rooms.push_async_callback(house.state.close)
         self._rooms.push_async_callback(house.board.close)
+        self._rooms.callback(cut_what_is_revoked(house))
         house.journal.open()
         self._rooms.callback(house.journal.close)
         keeper = Keeper(self.settings.journal, self.clock)
@@ -253,7 +255,16 @@ class Gateway:
         if target.refused is not None and (document := generation.documents.get(target.full_path)) is not None:
             await self._publish(answer, document)
             return answer
+        if target.refused is not None and target.full_path in generation.pages:
+            target = attrs.evolve(target, refused=None)
+        cross_origin = generation.cross_origin
+        if cross_origin.are_there and (preflight := cross_origin.preflight(inbound, target)) is not None:
+            status, headers, said = preflight
+            await answer.send(answer.whole(status, headers, "X-Content-Type-Options: nosniff", said))
+            return answer
         body, exchange = open_exchange(inbound, target, generation)
+        if cross_origin.are_there:
+            exchange.cors = cross_origin.lines(inbound, target)
         body.pace = self.pace
         refused = target.refused or wrong_with(inbound)
         if house.stopping and house.cutting:

@@ -20,6 +20,7 @@ from aiogate.server.crowd import Crowd
 from aiogate.server.events import Events
 from aiogate.server.generation import Generation
 from aiogate.server.halts import Halts
+from aiogate.server.merged_metrics import Counted
 from aiogate.server.metrics import Metrics
 from aiogate.server.notify import Notifier
 from aiogate.server.siblings import Siblings
@@ -108,6 +109,7 @@ class House:
     events: Events
     notifier: Notifier = attrs.field(factory=Notifier)
     siblings: Siblings = attrs.field(factory=Siblings)
+    counted: Counted = attrs.field(init=False)
     tasks: Tasks = attrs.field(factory=Tasks)
     crowd: Crowd = attrs.field(factory=Crowd)
     cards: Cards = attrs.field(factory=Cards)
@@ -123,6 +125,10 @@ class House:
 
     outgoing: dict[int, tuple[set[str], asyncio.Event]] = attrs.field(factory=dict)
     """Generations that are in force no more, by number: the exchanges that still end on them."""
+
+    @counted.default
+    def _beside_the_others(self) -> Counted:
+        return Counted(self.siblings)
 
     def public(self, server: ServerSettings) -> str:
         """Return the base of the gateway's addresses, without a slash at its end; it is never what a client says."""

@@ -8,10 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import attrs
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
 
 from aiogate import __version__
 from aiogate.exchange import Exchange
@@ -60,8 +57,8 @@ class AgentNumbers:
     failed_calls: dict[str, int] = attrs.field(factory=dict)
 
 
-class Metrics(Collector):
-    """One registry for one gateway, so that two in one process do not meet."""
+class Metrics:
+    """The numbers of one gateway, so that two in one process do not meet."""
 
     def __init__(self) -> None:
         self._agents: dict[str, AgentNumbers] = {}
@@ -71,10 +68,7 @@ class Metrics(Collector):
         self._open_exchanges: Callable[[], int] = int
         self._state: State | None = None
         self._degraded = 0
-        self._more: tuple[Metric, ...] = ()
         self._journal: Journal | None = None
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
 
     def started(self, open_exchanges: Callable[[], int], state: State, journal: Journal) -> None:
         """Tell where to ask for the number of exchanges under way, and how the counters and the journal are."""
@@ -123,13 +117,8 @@ class Metrics(Collector):
         """Return what is known of each agent, by id; of what went to none under ``""``."""
         return self._agents
 
-    def exposition(self, more: tuple[Metric, ...] = ()) -> tuple[bytes, str]:
-        """Return the metrics as text and its content type, with what others know at this moment."""
-        self._more = more
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield the metrics, for prometheus-client."""
+    def known(self) -> Iterator[Metric]:
+        """Yield the metrics."""
         build = GaugeMetricFamily("aiogate_build_info", "Always 1.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build
@@ -149,7 +138,6 @@ class Metrics(Collector):
         alone = "Exchanges whose claims this gateway decided by itself meanwhile."
         yield CounterMetricFamily("aiogate_degraded_exchanges", alone, self._degraded)
         yield from self._counters()
-        yield from self._more
         yield self._histogram(
             "aiogate_exchange_duration_seconds",
             "From the request's head to the response's end.",

@@ -30,7 +30,7 @@ class Host(Protocol):
     def started(self, gateway: Gateway) -> None:
         """It serves."""
 
-    def beat(self, stop: Callable[[], None]) -> None:
+    async def beat(self, gateway: Gateway, stop: Callable[[], None]) -> None:
         """The loop turns; ``stop`` begins the drain."""
 
     def draining(self, gateway: Gateway) -> None:
@@ -70,7 +70,7 @@ async def serve(gateway: Gateway, host: Host, seen: Look | None, *, supervised: 
     if seen is not None:
         followers.append(asyncio.create_task(follow(gateway, seen)))
     if host.beat_seconds is not None:
-        followers.append(asyncio.create_task(_show_life(host, host.beat_seconds, asked.set)))
+        followers.append(asyncio.create_task(_show_life(host, gateway, host.beat_seconds, asked.set)))
     await asked.wait()
     host.draining(gateway)
     try:
@@ -81,10 +81,10 @@ async def serve(gateway: Gateway, host: Host, seen: Look | None, *, supervised: 
         await asyncio.gather(*followers, return_exceptions=True)
 
 
-async def _show_life(host: Host, seconds: float, stop: Callable[[], None]) -> None:
+async def _show_life(host: Host, gateway: Gateway, seconds: float, stop: Callable[[], None]) -> None:
     """Show whoever supervises that the loop turns."""
     while True:
-        host.beat(stop)
+        await host.beat(gateway, stop)
         await asyncio.sleep(seconds)
 
 

@@ -9,9 +9,11 @@ from aiogate.server.admin.answers import json
 from aiogate.server.admin.reload import plain_report
 from aiogate.server.admin.route import Route
 from aiogate.server.admin.running import Running, gateway_of
+from aiogate.server.admin.whole import of_all, worker_of
 from aiogate.server.breaker_report import statuses_of
 from aiogate.server.budget_report import budgets_of, tightest
 from aiogate.server.generation import Generation
+from aiogate.server.merged import merged_status
 
 __all__ = ["ROUTES", "verbose"]
 
@@ -39,7 +41,8 @@ async def _status(request: web.Request) -> web.Response:
     gateway = gateway_of(request)
     budgets = tightest(await budgets_of(gateway.generation))
     agents = _agents(gateway.generation)
-    return json({**verbose(gateway), "checks": gateway.ready(), "agents": agents, "budgets": budgets})
+    mine = {**verbose(gateway), "checks": gateway.ready(), "agents": agents, "budgets": budgets, **worker_of(request)}
+    return json(await of_all(request, mine, merged_status))
 
 
 def _agents(generation: Generation) -> list[dict[str, object]]:

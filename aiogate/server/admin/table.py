@@ -2,17 +2,19 @@
 
 from typing import Final
 
-from aiogate.server.admin import breaker, budgets, events, health, kills, limits, live, reload, status
+from aiogate.server.admin import breaker, budgets, events, health, keys, kills, limits, live, metrics, reload, status
 from aiogate.server.admin.route import Route
 
 __all__ = ["ROUTES"]
 
 ROUTES: Final[tuple[Route, ...]] = (
+    *metrics.ROUTES,
     *health.ROUTES,
     *status.ROUTES,
     *budgets.ROUTES,
     *reload.ROUTES,
     *breaker.ROUTES,
+    *keys.ROUTES,
     *kills.ROUTES,
     *limits.ROUTES,
     *live.ROUTES,

@@ -16,6 +16,7 @@ from aiogate.errors import AiogateError
 from aiogate.pipeline.run import Pipeline
 from aiogate.server.follow import Look
 from aiogate.server.inherited import Inherited
+from aiogate.server.merged_metrics import Left
 from aiogate.server.reload import Load, fingerprint_of
 from aiogate.server.siblings import SOCKET
 from aiogate.server.together import InForce
@@ -86,7 +87,8 @@ class Fleet:
         return name in self.known or self.serves(name)
 
     def forget(self, name: int) -> None:
-        """Clear away what a worker has left that is no more."""
+        """Clear away what a worker has left that is no more; what it has counted is kept."""
+        Left(self.folder).bury(str(name))
         (self.folder / f"{name}{SOCKET}").unlink(missing_ok=True)
         self.known.discard(name)
 

@@ -12,7 +12,9 @@ from typing import Final
 from gunicorn.workers.base import Worker
 
 from aiogate.errors import AiogateError
+from aiogate.server.exposition import counted_of
 from aiogate.server.gateway import Gateway
+from aiogate.server.merged_metrics import plain_metrics
 from aiogate.server.process import loop_factory, serve
 from aiogate.server.siblings import Siblings
 from aiogate.server.workers.fleet import Fleet
@@ -80,6 +82,7 @@ class GatewayWorker(Worker):  # type: ignore[misc] # gunicorn has no types
         del settings, pipeline
         del fleet.loaded  # they go when another config is in force
         await serve(gateway, self, fleet.seen, supervised=True)
+        await gateway.house.counted.write(plain_metrics(counted_of(gateway)))
 
     # what the gateway tells
 
@@ -89,11 +92,12 @@ class GatewayWorker(Worker):  # type: ignore[misc] # gunicorn has no types
         self.booted = True
         os.kill(self.ppid, signal.SIGCHLD)
 
-    def beat(self, stop: Callable[[], None]) -> None:
-        """Show that the loop turns; without a supervisor there is nobody to serve for."""
+    async def beat(self, gateway: Gateway, stop: Callable[[], None]) -> None:
+        """Show that the loop turns, and write down what was counted; without a supervisor there is no more to do."""
         self.notify()
         if os.getppid() != self.ppid:
             stop()
+        await gateway.house.counted.write(plain_metrics(counted_of(gateway)))
 
     def draining(self, gateway: Gateway) -> None:
         """Say how many exchanges are waited for."""
