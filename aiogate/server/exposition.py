@@ -12,6 +12,7 @@ from aiogate.server.budget_report import budget_metrics, budgets_of
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.plugin_report import plugin_metrics
+from aiogate.server.shipping_report import shipping_metrics
 from aiogate.server.vitals import vitals
 
 __all__ = ["counted_of", "metrics_of"]
@@ -39,5 +40,6 @@ def counted_of(gateway: _Known) -> list[Metric]:
         *plugin_metrics(generation),
         *breaker_metrics(generation),
         *endpoint_metrics(house),
+        *shipping_metrics(house),
         *vitals(gateway),
     ]

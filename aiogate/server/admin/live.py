@@ -1,6 +1,5 @@
 """What is under way at this moment, for operators and for ``aiogate top``."""
 
-import asyncio
 from typing import Final
 
 from aiohttp import web
@@ -18,7 +17,7 @@ __all__ = ["ROUTES"]
 async def _live(request: web.Request) -> web.Response:
     gateway = gateway_of(request)
     budgets = tightest(await budgets_of(gateway.generation))
-    view = live_view(gateway.house, gateway.generation, asyncio.get_running_loop().time())
+    view = await live_view(gateway.house, gateway.generation)
     return json({**view, "budgets": budgets})
 
 

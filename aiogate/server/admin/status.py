@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import attrs
 from aiohttp import web
 
 from aiogate import __version__
@@ -34,6 +35,7 @@ def verbose(gateway: Running) -> dict[str, object]:
         "outgoing_generations": {str(number): len(rest) for number, (rest, _) in house.outgoing.items()},
         "last_reload": plain_report(gateway.reloads.last),
         "breakers": list(statuses_of(generation).values()),
+        "shipping": None if house.shipper is None else attrs.asdict(house.shipper.shipping),
         "endpoints": house.upstream.figures(house.clock.monotonic()),
     }
 
