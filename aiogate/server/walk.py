@@ -135,6 +135,7 @@ class Walk(Ending):
                 left.client_left(response)
             raise
         finally:
+            self.exchange.longest_gap = response.longest_gap or None
             self._response = None
             if left is None or not left.remains:
                 response.close()
