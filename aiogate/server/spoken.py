@@ -23,7 +23,7 @@ from aiogate.server.outgoing import ACCEPT_ENCODING, CHUNKED, Body
 from aiogate.server.sessions import SESSION, unbound
 from aiogate.usage.decoding import CODINGS, decoder
 
-__all__ = ["Speech", "WholeCard", "held", "places_of", "whole_card"]
+__all__ = ["Speech", "WholeCard", "held", "places_of", "relocate", "whole_card"]
 
 _CARD_BYTES: Final = 1024 * 1024
 _ACCEPT: Final = istr("Accept")
@@ -87,6 +87,17 @@ class Speech:
         if self.exchange.method == "GET" and SESSION not in headers and _EVENTS in headers.get(_ACCEPT, ""):
             self.answer.sift = EndpointEvent(places_of(self.agent, self.public))
             headers[ACCEPT_ENCODING] = "identity"
+
+
+def relocate(exchange: Exchange, agent: Agent, public: str) -> None:
+    """Keep a redirect to the agent's own base on the gateway; any other ``Location`` stays as it is.
+
+    Of a 2xx or of another host it is none of ours: clients resolve it by what they have called (RFC 9110 10.2.2).
+    """
+    said = next((value for name, value in exchange.response_fields if name.lower() == b"location"), None)
+    moved = None if said is None else places_of(agent, public).relocated(said.decode("utf-8", "surrogateescape"))
+    if moved is not None:
+        exchange.response_headers["Location"] = moved
 
 
 def places_of(agent: Agent, public: str) -> Places:
