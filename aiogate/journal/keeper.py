@@ -7,6 +7,7 @@ a time. Of several gateways that share a journal one keeps it: whoever holds the
 import logging
 import os
 import threading
+from collections.abc import Callable
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Final
@@ -49,6 +50,8 @@ class Keeper:
     _settings: JournalSettings
     _clock: Clock
     _seconds: float = 5.0
+    may_go: Callable[[Path], bool] = attrs.field(default=lambda _path: True, init=False)
+    """Whether a segment may be removed whose time is over."""
     _stopping: threading.Event = attrs.field(factory=threading.Event, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
     _lock: int | None = attrs.field(default=None, init=False)
@@ -145,7 +148,7 @@ class Keeper:
         if not length(path):
             if now - last > _EMPTY_SECONDS:
                 path.unlink(missing_ok=True)
-        elif days is not None and now - last > days * _DAY_SECONDS:
+        elif days is not None and now - last > days * _DAY_SECONDS and self.may_go(path):
             totals.retire(path)
             path.unlink(missing_ok=True)
             _LOG.info("%s is older than %d days and removed; the totals keep its sums", path, days)

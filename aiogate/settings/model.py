@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from aiogate.agent import Agent, Health, Retry, Secret, UsageRule
+from aiogate.agent import Agent, Cors, Health, Retry, Secret, UsageRule
 from aiogate.calls import same_method
 from aiogate.claims import OnStateError, Rate
 from aiogate.settings.checks import (
@@ -95,6 +95,7 @@ class ServerSettings:
         stream_keepalive_seconds: for how long an event stream may be silent before the client gets a comment,
             ``: keepalive``, so that nothing between here and there gives it up; 0: for ever. An agent may have its own.
         trusted_proxies: networks (CIDRs) whose word on the client's address counts: ``Forwarded``, ``X-Forwarded-For``.
+        cors: which web pages may call; an agent may have its own. None: the agents say it themselves.
         public_url: where clients call, such as ``https://gateway.example.com``; for the addresses in agent cards, which
             never follow ``Host``. None: ``http://`` and ``listen``.
         workers: how many processes serve; more than one needs a Redis to count in, and gunicorn
@@ -116,6 +117,7 @@ class ServerSettings:
     max_exchanges_per_principal: int = attrs.field(default=1_000, validator=at_least(1))
     stream_keepalive_seconds: float = attrs.field(default=15.0, validator=at_least(0))
     trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=are_networks)
+    cors: Cors | None = None
     public_url: str | None = attrs.field(default=None, validator=attrs.validators.optional(is_public_url))
     workers: Workers = _ONE
 
@@ -160,12 +162,18 @@ class StateSettings:
         timeout_seconds: how long an exchange waits for Redis.
         on_error: what becomes of a claim that does not say itself, when Redis is slow or gone: ``local`` admits this
             gateway's share of the limit, ``allow`` everything, ``refuse`` nothing (503).
+        stream_records: about so many of the newest records of all journals are in the stream
+            ``<prefix>{journal}:stream``, each of some 600 bytes; readers who come later miss the rest. 0: none.
+        fleet_days: for how long Redis keeps what each journal sums up to, for ``aiogate usage --fleet`` and budgets;
+            some 200 bytes for each quarter of an hour in which a combination of caller, agent and model was used.
     """
 
     url: Secret = attrs.field(factory=lambda: Secret("memory://"), validator=is_state_url)
     prefix: str = attrs.field(default="aiogate:", validator=is_prefix)
     timeout_seconds: float = attrs.field(default=0.25, validator=is_positive)
     on_error: OnStateError = "local"
+    stream_records: int = attrs.field(default=200_000, validator=at_least(0))
+    fleet_days: int = attrs.field(default=62, validator=at_least(32))
 
 
 @attrs.frozen(kw_only=True)
@@ -253,6 +261,7 @@ class AgentSettings:
     retry: Retry | None = None
     fallback: tuple[str, ...] = ()
     replay_buffer: Size = attrs.field(default=Size(256 * 1024), validator=is_positive)
+    cors: Cors | None = None
     protocol: Literal["a2a", "mcp"] | None = None
     rewrite_card: bool = attrs.field(default=True)
     card_urls: tuple[str, ...] = attrs.field(default=(), validator=are_public_urls)

@@ -173,6 +173,8 @@ class MemoryState:
         fits = True
         for claim in claims:
             counter = counters.get(claim.counter) or self._new_counter(claim)
+            if claim.least is not None and isinstance(counter, PeriodCounter):
+                claim = counter.cut(claim, claim.least, now)  # noqa: PLW2901 - the claim as it is taken
             wanted.append((claim, counter))
             if not counter.reserve(claim, now):
                 fits = False
@@ -210,7 +212,12 @@ class MemoryState:
                 counter = self._new_counter(claim)
                 counter.settle(claim, Hold(0, 0.0), claim.amount, 0.0)
 
-    async def standings(self, counters: Sequence[str]) -> Sequence[Standing]:
+    async def standings(
+        self,
+        counters: Sequence[str],
+        *,
+        age_seconds: float | None = 0.0,  # noqa: ARG002 - here all is known
+    ) -> Sequence[Standing]:
         """Return how counters of periods stand."""
         now = self._monotonic()
         found = (self._counters.get(counter) for counter in counters)

@@ -10,6 +10,7 @@ from aiogate.settings.model import Settings
 LIVE: Final = {
     "server": {
         "anonymous",
+        "cors",
         "body_bytes_per_second",
         "body_seconds",
         "drain_delay_seconds",

@@ -74,19 +74,23 @@ class Settles:
 def said(decision: Grant | Shortage | None) -> Any:
     if decision is None:
         return None
-    quotas = [(one.claim.counter, *one[1:]) for one in decision.quotas]
+    quotas = [(one.claim.counter, *one[1:], one.claim.amount) for one in decision.quotas]
     if isinstance(decision, Grant):
         return quotas
     return decision.claim.counter, decision.claim.amount, decision.retry_after_seconds, quotas
 
 
-def some(claim: Claim, amount: int) -> Claim:
-    return attrs.evolve(claim, amount=amount * claim.amount)
+def some(claim: Claim, amount: int, least: int | None) -> Claim:
+    """Return a claim on so much; what is left of a period may do."""
+    if claim.period is None or least is None:
+        return attrs.evolve(claim, amount=amount * claim.amount)
+    return attrs.evolve(claim, amount=4 * amount, least=min(least, 4 * amount))
 
 
 def steps_on(counters: Sequence[Claim]) -> st.SearchStrategy[list[Any]]:
     """Return how to make sequences of operations."""
-    claims = st.lists(st.builds(some, st.sampled_from(counters), st.integers(1, 5)), min_size=1, max_size=4)
+    amounts, least = st.integers(1, 5), st.none() | st.integers(1, 5)
+    claims = st.lists(st.builds(some, st.sampled_from(counters), amounts, least), min_size=1, max_size=4)
     return st.lists(
         st.builds(Sits, st.integers(0, 40).map(lambda eighths: eighths / 8) | st.sampled_from([30.0, 61.0]))
         | st.builds(Acquires, claims.map(tuple))

@@ -189,10 +189,12 @@ class ClusterState:
         parts = self._by_part([claim.counter for claim in claims])
         await asyncio.gather(*(part.resume([claims[place] for place in places]) for part, places in parts))
 
-    async def standings(self, counters: Sequence[str]) -> Sequence[Standing]:
+    async def standings(self, counters: Sequence[str], *, age_seconds: float | None = 0.0) -> Sequence[Standing]:
         """Return how counters of periods stand; of parts that are away, as far as that is known here."""
         parts = self._by_part(counters)
-        found = await asyncio.gather(*(part.standings([counters[place] for place in places]) for part, places in parts))
+        asked = ([counters[place] for place in places] for _, places in parts)
+        asking = (part.standings(some, age_seconds=age_seconds) for (part, _), some in zip(parts, asked, strict=True))
+        found = await asyncio.gather(*asking)
         standings = [Standing(0, 0)] * len(counters)
         for (_, places), some in zip(parts, found, strict=True):
             for place, standing in zip(places, some, strict=True):
@@ -229,8 +231,8 @@ def _short(shortage: Shortage, places: Sequence[int], taken: Sequence[_Taken]) -
     found = list(zip(places, shortage.quotas, strict=True))
     for one in taken:
         given_back = Counter[str]()
-        for claim in one.claims:
-            given_back[claim.counter] += claim.amount
+        for quota in one.grant.quotas:
+            given_back[quota.claim.counter] += quota.claim.amount
         for place, quota in zip(one.places, one.grant.quotas, strict=True):
             amount = given_back[quota.claim.counter]
             held = max(0, quota.held - amount)

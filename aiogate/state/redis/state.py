@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Final
 
+import attrs
+
 from aiogate.claims import Claim, Counted, Grant, OnStateError, Shortage, Standing
 from aiogate.errors import StateError
 from aiogate.exchange import Clock
@@ -133,6 +135,7 @@ class RedisState:
         held = self._open.get(grant.id)
         if held is None:
             return None
+        claims = [claim if claim.least is None else attrs.evolve(claim, least=None) for claim in claims]
         growing = [_held_of(held, claim.counter) for claim in claims]
         rows = rows_of(claims, self._sight.spent)
         for row, has in zip(rows, growing, strict=True):
@@ -182,8 +185,10 @@ class RedisState:
             for claim, amount in zip(some, spent, strict=True):
                 self._sight.see_spent(claim, amount, 0)
 
-    async def standings(self, counters: Sequence[str]) -> Sequence[Standing]:
+    async def standings(self, counters: Sequence[str], *, age_seconds: float | None = 0.0) -> Sequence[Standing]:
         """Return how counters of periods stand; without Redis, as far as that is known here."""
+        if self._share is None and self._sight.has_seen(counters, age_seconds):
+            return [self._sight.standing(counter) for counter in counters]
         try:
             reply = await self._batches.ask(Operation("standings", [[counter] for counter in counters]))
         except StateError:
@@ -263,6 +268,7 @@ class RedisState:
         decision = await share.acquire(claims, why or "Redis is away")
         if isinstance(decision, Shortage):
             return decision
+        claims = [quota.claim for quota in decision.quotas]
         held = Held(rows_of(claims, self._sight.spent), claims, [(share, decision)])
         for number, row in enumerate(held.rows, 1):
             row[_ENTRY] = f"{grant_id:x}/{number}"
@@ -320,9 +326,10 @@ class RedisState:
 
 
 def _enter(rows: Sequence[Row], name: str, reply: Sequence[int]) -> None:
-    """Note what a grant's entries are called: those of windows are shared."""
+    """Note what a grant has taken, and what its entries are called: those of windows are shared."""
     for number, row in enumerate(rows, 1):
         row[_ENTRY] = str(reply[6 * number]) if row[1] == "w" else f"{name}/{number}"
+        row[_AMOUNT] = reply[6 * number - 3]
 
 
 def _undone(rows: Sequence[Row], name: str, number: int) -> Operation:
