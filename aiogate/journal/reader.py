@@ -4,7 +4,7 @@ For the totals, the reports and ``aiogate journal``. Knows nothing of who writes
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,7 @@ Positions = dict[str, int]
 
 _LAST_LINE_BYTES: Final = 64 * 1024
 _CLOCK_SLACK_SECONDS: Final = 60.0
+_TOLD_LINES: Final = 1000
 
 
 @attrs.frozen(kw_only=True)
@@ -55,22 +56,44 @@ def records(
     torn: Callable[[Torn], None] = _unreported,
     *,
     actions: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Record]:
     """Yield the records of all segments, in the order of the segments' names and of the lines in each.
 
     ``since`` leaves out the exchanges that started earlier; segments that have none later are not read. What is torn
-    is passed over and reported to ``torn``; ``actions``: what operators have done is yielded too.
+    is passed over and reported to ``torn``; ``actions``: what operators have done is yielded too. ``progress`` is told
+    now and then how many bytes are done, and of how many.
     """
-    earliest = "" if since is None else timestamp(since.timestamp())
-    for path in segments(directory):
-        if since is not None and modified(path) + _CLOCK_SLACK_SECONDS < since.timestamp():
-            continue
-        for offset, line in _lines(path, 0):
-            record = parsed(line)
-            if record is None:
-                torn(Torn(path=path, offset=offset, size=len(line)))
-            elif record["time"] >= earliest and (actions or not is_action(record)):
-                yield record
+    earliest, latest = ("", 0.0) if since is None else (timestamp(since.timestamp()), since.timestamp())
+    read = [path for path in segments(directory) if modified(path) + _CLOCK_SLACK_SECONDS >= latest]
+    lines = ((path, *line) for path in read for line in _lines(path, 0))
+    for path, offset, line in lines if progress is None else _told(lines, read, progress):
+        record = parsed(line)
+        if record is None:
+            torn(Torn(path=path, offset=offset, size=len(line)))
+        elif record["time"] >= earliest and (actions or not is_action(record)):
+            yield record
+
+
+_Line = tuple[Path, int, bytes]
+
+
+def _told(lines: Iterable[_Line], read: list[Path], progress: Callable[[int, int], None]) -> Iterator[_Line]:
+    """Yield the lines, and say how far that is."""
+    whole, done = sum(map(_length, read)), 0
+    for number, line in enumerate(lines):
+        if number % _TOLD_LINES == 0:
+            progress(min(done, whole), whole)
+        done += len(line[2])
+        yield line
+    progress(whole, whole)
+
+
+def _length(path: Path) -> int:
+    try:
+        return length(path)
+    except (FileNotFoundError, DamagedError):
+        return 0
 
 
 def unread(directory: Path, positions: Positions, torn: Callable[[Torn], None] = _unreported) -> Iterator[Record]:
