@@ -6,6 +6,7 @@ For the totals, the reports and ``aiogate journal``. Knows nothing of who writes
 import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import orjson
 from aiogate.journal.action import is_action
 from aiogate.journal.record import timestamp
 from aiogate.journal.sealed import DamagedError, length, open_segment
-from aiogate.journal.segment import SEALED_SUFFIX, modified, name_of, segments
+from aiogate.journal.segment import SEALED_SUFFIX, modified, name_of, opened, segments
 
 __all__ = ["Positions", "Record", "Torn", "ends", "follow", "parsed", "records", "unread"]
 
@@ -56,21 +57,25 @@ def records(
     *,
     actions: bool = False,
 ) -> Iterator[Record]:
-    """Yield the records of all segments, in the order of the segments' names and of the lines in each.
+    """Yield the records of all segments: of each in the order of its lines, of those written side by side by time.
 
     ``since`` leaves out the exchanges that started earlier; segments that have none later are not read. What is torn
     is passed over and reported to ``torn``; ``actions``: what operators have done is yielded too.
     """
     earliest = "" if since is None else timestamp(since.timestamp())
-    for path in segments(directory):
-        if since is not None and modified(path) + _CLOCK_SLACK_SECONDS < since.timestamp():
-            continue
+
+    def of(path: Path) -> Iterator[Record]:
         for offset, line in _lines(path, 0):
             record = parsed(line)
             if record is None:
                 torn(Torn(path=path, offset=offset, size=len(line)))
             elif record["time"] >= earliest and (actions or not is_action(record)):
                 yield record
+
+    paths = segments(directory)
+    if since is not None:
+        paths = [path for path in paths if modified(path) + _CLOCK_SLACK_SECONDS >= since.timestamp()]
+    yield from _side_by_side(paths, of)
 
 
 def unread(directory: Path, positions: Positions, torn: Callable[[Torn], None] = _unreported) -> Iterator[Record]:
@@ -121,6 +126,26 @@ def parsed(line: bytes) -> Record | None:
     except orjson.JSONDecodeError:
         return None
     return record if isinstance(record, dict) and isinstance(record.get("time"), str) else None
+
+
+def _side_by_side(paths: list[Path], of: Callable[[Path], Iterator[Record]]) -> Iterator[Record]:
+    """Yield the records of segments, the earliest at hand first; a segment is opened when its time has come."""
+    heads: list[tuple[str, int, Record, Iterator[Record]]] = []
+    following = [(opened(path), number, of(path)) for number, path in enumerate(paths)]
+    following.reverse()
+
+    def put(number: int, rest: Iterator[Record]) -> None:
+        if (record := next(rest, None)) is not None:
+            heappush(heads, (record["time"], number, record, rest))
+
+    while following or heads:
+        while following and (not heads or following[-1][0] <= heads[0][0]):
+            _, number, rest = following.pop()
+            put(number, rest)
+        if heads:
+            _, number, record, rest = heappop(heads)
+            yield record
+            put(number, rest)
 
 
 def _lines(path: Path, position: int) -> Iterator[tuple[int, bytes]]:
