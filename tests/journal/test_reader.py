@@ -1,5 +1,6 @@
 """Reading the journal: all segments are one journal, and what is torn is passed over and reported."""
 
+import gzip
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -15,6 +16,16 @@ def test_segments_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
     write(tmp_path / "20260101T000000000Z-2.jsonl", lines(a_record(1), a_record(2)))
     write(tmp_path / "notes.txt", b"no segment\n")
     assert numbers(records(tmp_path)) == [1, 2, 3]
+
+
+def test_segments_that_were_written_side_by_side_are_read_by_time(tmp_path: Path) -> None:
+    """Each keeps its own order; one that was opened later is not looked into before its time."""
+    write(tmp_path / "20260101T120000000Z-7.jsonl", lines(a_record(1, 0), a_record(4, 30), a_record(3, 20)))
+    write(tmp_path / "20260101T120010000Z-8.jsonl.gz", gzip.compress(lines(a_record(2, 10), a_record(5, 40))))
+    late = tmp_path / "20260101T120041000Z-7.jsonl"
+    found = records(tmp_path)
+    write(late, lines(a_record(6, 41)))
+    assert numbers(found) == [1, 2, 4, 3, 5, 6]
 
 
 def test_a_journal_without_segments_is_empty(tmp_path: Path) -> None:
