@@ -26,6 +26,7 @@ Positions = dict[str, int]
 
 _LAST_LINE_BYTES: Final = 64 * 1024
 _CLOCK_SLACK_SECONDS: Final = 60.0
+_TOLD_LINES: Final = 1000
 
 
 @attrs.frozen(kw_only=True)
@@ -56,16 +57,20 @@ def records(
     torn: Callable[[Torn], None] = _unreported,
     *,
     actions: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Record]:
     """Yield the records of all segments: of each in the order of its lines, of those written side by side by time.
 
     ``since`` leaves out the exchanges that started earlier; segments that have none later are not read. What is torn
-    is passed over and reported to ``torn``; ``actions``: what operators have done is yielded too.
+    is passed over and reported to ``torn``; ``actions``: what operators have done is yielded too. ``progress`` is told
+    now and then how many bytes are done, and of how many.
     """
     earliest = "" if since is None else timestamp(since.timestamp())
 
     def of(path: Path) -> Iterator[Record]:
         for offset, line in _lines(path, 0):
+            if told is not None:
+                told.passed(len(line))
             record = parsed(line)
             if record is None:
                 torn(Torn(path=path, offset=offset, size=len(line)))
@@ -75,7 +80,36 @@ def records(
     paths = segments(directory)
     if since is not None:
         paths = [path for path in paths if modified(path) + _CLOCK_SLACK_SECONDS >= since.timestamp()]
+    told = None if progress is None else _Told(progress, sum(map(_length, paths)))
     yield from _side_by_side(paths, of)
+    if told is not None:
+        told.end()
+
+
+@attrs.define
+class _Told:
+    """Says how many bytes have passed, now and then."""
+
+    _progress: Callable[[int, int], None]
+    _whole: int
+    _done: int = 0
+    _lines: int = 0
+
+    def passed(self, size: int) -> None:
+        if self._lines % _TOLD_LINES == 0:
+            self._progress(min(self._done, self._whole), self._whole)
+        self._done += size
+        self._lines += 1
+
+    def end(self) -> None:
+        self._progress(self._whole, self._whole)
+
+
+def _length(path: Path) -> int:
+    try:
+        return length(path)
+    except (FileNotFoundError, DamagedError):
+        return 0
 
 
 def unread(directory: Path, positions: Positions, torn: Callable[[Torn], None] = _unreported) -> Iterator[Record]:

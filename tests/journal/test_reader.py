@@ -127,3 +127,12 @@ def test_follow_goes_on_from_positions_and_reports_what_is_torn(tmp_path: Path) 
     wait = steps(lambda: write(segment, b"torn\n" + lines(a_record(2))))
     assert numbers(follow(tmp_path, wait, positions, torn.append)) == [1, 2]
     assert [(part.size, part.path) for part in torn] == [(5, segment)]
+
+
+def test_who_waits_is_told_how_far_it_is(tmp_path: Path) -> None:
+    write(tmp_path / "1.jsonl", lines(*({"time": "2026-01-01T00:00:00.000Z", "n": number} for number in range(2500))))
+    told: list[tuple[int, int]] = []
+    assert len(list(records(tmp_path, progress=lambda done, whole: told.append((done, whole))))) == 2500
+    whole = (tmp_path / "1.jsonl").stat().st_size
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert (told[0], told[-1], len(told)) == ((0, whole), (whole, whole), 4)
