@@ -8,7 +8,7 @@ from aiogate import __version__
 from aiogate.server.admin.answers import json
 from aiogate.server.admin.reload import plain_report
 from aiogate.server.admin.route import Route
-from aiogate.server.admin.running import Running, gateway_of
+from aiogate.server.admin.running import Running, Tells, gateway_of
 from aiogate.server.admin.whole import of_all, worker_of
 from aiogate.server.breaker_report import statuses_of
 from aiogate.server.budget_report import budgets_of, tightest
@@ -21,9 +21,14 @@ __all__ = ["ROUTES", "verbose"]
 def verbose(gateway: Running) -> dict[str, object]:
     """Return what is in force and under way."""
     house, generation = gateway.house, gateway.generation
+    told = gateway.load.told if isinstance(gateway.load, Tells) else {}
     return {
         "version": __version__,
         "generation": generation.number,
+        "config": {
+            "from": str(generation.settings.path),
+            **(gateway.load.told if isinstance(gateway.load, Tells) else {}),
+        },
         "plugins": list(generation.pipeline.plugins),
         "agents": list(generation.agents),
         "state": generation.settings.state.url.reveal().partition(":")[0],
