@@ -13,8 +13,17 @@ import orjson
 
 from aiogate.board import Topic
 from aiogate.cli.exits import EX_FAILED
+from aiogate.cli.store import opened
 from aiogate.errors import AiogateError, Problem, SettingsError
+from aiogate.exchange import Clock
+from aiogate.pipeline.discover import InstalledPlugins
+from aiogate.pipeline.load import build_pipeline
+from aiogate.server.pushed import as_named, lay_out
+from aiogate.settings.document import Document
+from aiogate.settings.load import load_settings
 from aiogate.settings.model import StateSettings
+from aiogate.settings.origin import Origin
+from aiogate.settings.plain_secrets import plain_secrets
 from aiogate.state.configs import CONFIG_TOPIC, REPORTS_TOPIC, Configs, Pushed, plain
 
 __all__ = ["below", "check_pushed", "history_of", "publish", "reported", "text_of"]
@@ -40,13 +49,6 @@ def below(folder: Path, texts: Mapping[Path, str]) -> dict[str, str]:
 
 def check_pushed(source: str, files: Mapping[str, str], tables: object, store: StateSettings, folder: Path) -> None:
     """Judge a config as a gateway will, and name what it has to have; raises ``SettingsError`` with all problems."""
-    from aiogate.pipeline.discover import InstalledPlugins  # noqa: PLC0415 - a gateway's, which take long to import
-    from aiogate.pipeline.load import build_pipeline  # noqa: PLC0415
-    from aiogate.server.pushed import as_named, lay_out  # noqa: PLC0415
-    from aiogate.settings.load import load_settings  # noqa: PLC0415
-    from aiogate.settings.origin import Origin  # noqa: PLC0415
-    from aiogate.settings.plain_secrets import plain_secrets  # noqa: PLC0415
-
     problems, theirs = list(plain_secrets(tables)), list[Problem]()
     installed, url = InstalledPlugins(), store.url.reveal()
     origin = Origin(folder=folder, state_url=url, prefix=store.prefix, elsewhere=theirs.append)
@@ -97,11 +99,8 @@ async def _push(
     store: StateSettings, files: Mapping[str, str], why: tuple[str | None, str, int | None], wait: float
 ) -> tuple[Pushed, list[dict[str, Any]], list[str]]:
     """Publish; return the generation, what gateways say of it, and who says nothing."""
-    from aiogate.cli.store import opened  # noqa: PLC0415 - what a gateway is made of takes long to import
-    from aiogate.exchange import Clock  # noqa: PLC0415
-
     clock, (actor, message, of) = Clock(), why
-    async with opened(store, Path.cwd(), clock) as board:
+    async with opened(store, Path(), clock) as board:
         reports = board.topic(REPORTS_TOPIC)
         there = set(reports.entries)
         pushed = await Configs(board.topic(CONFIG_TOPIC)).push(
@@ -120,10 +119,7 @@ async def _push(
 
 async def history_of(store: StateSettings) -> tuple[list[Pushed], list[dict[str, Any]]]:
     """Return the generations, newest first, and what gateways say of the last one."""
-    from aiogate.cli.store import opened  # noqa: PLC0415 - as above
-    from aiogate.exchange import Clock  # noqa: PLC0415
-
-    async with opened(store, Path.cwd(), Clock()) as board:
+    async with opened(store, Path(), Clock()) as board:
         configs = Configs(board.topic(CONFIG_TOPIC))
         return [configs.get(number) for number in reversed(configs.numbers)], _reports(board.topic(REPORTS_TOPIC))
 
@@ -150,7 +146,6 @@ def text_of(which: str, pushed: Sequence[Pushed]) -> tuple[str, str]:
                 return f"generation {which}", one.text
         msg = f"there is no generation {which} in the store"
         raise AiogateError(msg)
-    from aiogate.settings.document import Document  # noqa: PLC0415 - only here
 
     path = Path(which)
     files = below(path.absolute().parent, Document.read(path).texts)

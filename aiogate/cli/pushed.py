@@ -13,10 +13,10 @@ from typing import Final
 import click
 import orjson
 
-from aiogate.cli.publish import below, check_pushed, history_of, publish, reported, text_of
 from aiogate.cli.shared_store import prefix_option, state_option, state_settings
 from aiogate.cli.table import table
 from aiogate.errors import AiogateError
+from aiogate.settings.document import Document
 from aiogate.state.configs import Pushed, plain
 
 __all__ = ["COMMANDS"]
@@ -74,7 +74,7 @@ def push(  # noqa: PLR0913, PLR0917 - one argument for each option
     as_json: bool,
 ) -> None:
     """Publish a config."""
-    from aiogate.settings.document import Document  # noqa: PLC0415 - only here
+    from aiogate.cli.publish import below, check_pushed, publish  # noqa: PLC0415 - a gateway's, which take long to import
 
     document = Document.read(file)
     files = below(file.absolute().parent, document.texts)
@@ -97,6 +97,8 @@ def push(  # noqa: PLR0913, PLR0917 - one argument for each option
 @_JSON
 def history(config: Path, state: str | None, prefix: str | None, *, as_json: bool) -> None:
     """List the generations of a store."""
+    from aiogate.cli.publish import history_of, reported  # noqa: PLC0415 - as above
+
     pushed, reports = asyncio.run(history_of(state_settings(state, prefix, config)))
     if as_json:
         click.echo(
@@ -130,6 +132,8 @@ def history(config: Path, state: str | None, prefix: str | None, *, as_json: boo
 @prefix_option
 def diff(one: str | None, other: str | None, config: Path, state: str | None, prefix: str | None) -> None:
     """Compare two configs."""
+    from aiogate.cli.publish import history_of, text_of  # noqa: PLC0415 - as above
+
     pushed, _ = asyncio.run(history_of(state_settings(state, prefix, config)))
     numbers = [each.number for each in reversed(pushed)]
     if one is None:
@@ -177,6 +181,8 @@ def rollback(  # noqa: PLR0913, PLR0917 - one argument for each option
     as_json: bool,
 ) -> None:
     """Publish an older config again."""
+    from aiogate.cli.publish import check_pushed, history_of, publish  # noqa: PLC0415 - as above
+
     store = state_settings(state, prefix, config)
     pushed, _ = asyncio.run(history_of(store))
     known = {one.number: one for one in pushed}

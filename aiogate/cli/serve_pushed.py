@@ -38,5 +38,5 @@ def followed(state: str, prefix: str | None, workers: int | None) -> Iterator[Fo
 
 
 async def _current(store: StateSettings) -> Pushed | None:
-    async with opened(store, Path.cwd(), Clock()) as board:
+    async with opened(store, Path(), Clock()) as board:
         return Configs(board.topic(CONFIG_TOPIC)).current()

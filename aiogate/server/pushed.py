@@ -8,7 +8,6 @@ journal. Knows nothing of how a generation came into the store.
 
 import asyncio
 import logging
-import os
 import shutil
 import socket
 import tempfile
@@ -95,7 +94,7 @@ class Followed:
 
     def __call__(self) -> tuple[Settings, Pipeline]:
         """Read the generation that was written last; raises ``SettingsError`` with every problem."""
-        folder, source = self._folder / _CURRENT, f"generation {self._number} of the store"
+        folder, source = self._folder / _CURRENT, _source(self._number)
         path = folder / (folder / _MAIN).read_text()
         try:
             settings, pipeline = load(path, self._environ, workers=self._workers, origin=self.origin)
@@ -125,16 +124,15 @@ class Followed:
         topic, reports = board.topic(CONFIG_TOPIC), board.topic(REPORTS_TOPIC)
         configs, changed, loop = Configs(topic), asyncio.Event(), asyncio.get_running_loop()
         end, name, due = topic.on_change(lambda *_: changed.set()), _name_of(gateway), 0.0
-        in_force = self._tried
-        self._told = _plain(name, in_force, in_force, gateway.reloads.last)
+        self._tell(gateway, gateway.reloads.last)
         try:
             while True:
                 try:
                     if await gateway.siblings.is_eldest():
                         found = await self._gone_over(gateway, configs)
                         if found is not None:
-                            in_force = self._tried if found.successful else in_force
-                            self._told, due = _plain(name, self._tried, in_force, found), 0.0
+                            self._tell(gateway, found)
+                            due = 0.0
                         if loop.time() >= due:
                             due = loop.time() + _TELL_SECONDS
                             await reports.put(name, orjson.dumps(self._told), seconds=_TOLD_SECONDS)
@@ -149,14 +147,26 @@ class Followed:
         finally:
             end()
             with suppress(StateError):
-                await reports.remove(name)
+                await reports.remove(name, only=orjson.dumps(self._told))
+
+    def _tell(self, gateway: Gateway, report: Report) -> None:
+        self._told = {
+            "gateway": _name_of(gateway),
+            "generation": _number_in(gateway.settings.path),
+            "tried": self._tried,
+            "at": report.at,
+            "problems": [str(problem) for problem in report.problems[:_TOLD_PROBLEMS]],
+            "needs_restart": [str(problem) for problem in report.kept[:_TOLD_PROBLEMS]],
+        }
 
     async def _gone_over(self, gateway: Gateway, configs: Configs) -> Report | None:
         """Try the current generation, if it is a new one; None: it is not."""
-        numbers = configs.numbers
-        if not numbers or numbers[-1] <= self._tried:
+        newest = max(configs.numbers, default=0)
+        if newest <= self._tried:
             return None
-        self._tried = numbers[-1]
+        self._tried = newest
+        if newest == _number_in(gateway.settings.path):
+            return gateway.reloads.last  # whoever led before has done it
         pushed = configs.get(self._tried)
         await asyncio.to_thread(self.write, pushed)
         report = await gateway.together.reload("push")
@@ -172,15 +182,15 @@ class Followed:
 
 def _name_of(gateway: Gateway) -> str:
     """Return how people tell this machine's gateway from others."""
-    return f"{socket.gethostname()} {gateway.public}, {os.getpid()}"
+    return f"{socket.gethostname()} {gateway.public}"
 
 
-def _plain(name: str, tried: int, in_force: int, report: Report) -> dict[str, Any]:
-    return {
-        "gateway": name,
-        "generation": in_force,
-        "tried": tried,
-        "at": report.at,
-        "problems": [str(problem) for problem in report.problems[:_TOLD_PROBLEMS]],
-        "needs_restart": [str(problem) for problem in report.kept[:_TOLD_PROBLEMS]],
-    }
+def _source(number: int) -> str:
+    """Return what a generation is called where other configs have their path."""
+    return f"generation {number} of the store"
+
+
+def _number_in(path: Path) -> int:
+    """Return the number of the generation that is called so."""
+    words = str(path).split()
+    return int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0

@@ -25,10 +25,7 @@ def verbose(gateway: Running) -> dict[str, object]:
     return {
         "version": __version__,
         "generation": generation.number,
-        "config": {
-            "from": str(generation.settings.path),
-            **(gateway.load.told if isinstance(gateway.load, Tells) else {}),
-        },
+        "config": {"from": str(generation.settings.path), **told},
         "plugins": list(generation.pipeline.plugins),
         "agents": list(generation.agents),
         "state": generation.settings.state.url.reveal().partition(":")[0],
