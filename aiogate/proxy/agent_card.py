@@ -64,11 +64,23 @@ class Places:
         if origin == _origin(public) and _is_under(parts.path, public.path):  # it knows where it is called
             rest = _rest(parts, public.path)
             return self.public + rest if rest.startswith("/agents/") else self.through + rest
+        return self._under_a_base(parts, origin, self.through)
+
+    def _under_a_base(self, parts: SplitResult, origin: tuple[str, str, int], through: str) -> str | None:
         for base in self.bases:
             known = urlsplit(base)
             if origin == _origin(known) and _is_under(parts.path, known.path):
-                return self.through + _rest(parts, known.path)
+                return through + _rest(parts, known.path)
         return None
+
+    def relocated(self, location: str) -> str | None:
+        """Return where a redirect to the agent's own base leads on the gateway, as a path; None for any other one."""
+        try:
+            parts = urlsplit(location)
+            origin = _origin(parts)
+        except ValueError:
+            return None
+        return None if origin is None else self._under_a_base(parts, origin, urlsplit(self.through).path)
 
     def path(self, path: str) -> str:
         """Return an absolute path on the agent's origin as it is through the gateway, with whatever is behind it."""

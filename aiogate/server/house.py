@@ -23,7 +23,9 @@ from aiogate.server.halts import Halts
 from aiogate.server.merged_metrics import Counted
 from aiogate.server.metrics import Metrics
 from aiogate.server.notify import Notifier
+from aiogate.server.shipper import Shipper
 from aiogate.server.siblings import Siblings
+from aiogate.server.state_probe import StateProbe
 from aiogate.settings.model import ServerSettings
 from aiogate.state import State
 
@@ -114,7 +116,10 @@ class House:
     crowd: Crowd = attrs.field(factory=Crowd)
     cards: Cards = attrs.field(factory=Cards)
     halts: Halts = attrs.field(factory=Halts)
+    state_probe: StateProbe | None = None
     open_exchanges: dict[str, UnderWay] = attrs.field(factory=dict)
+    shipper: Shipper | None = None
+    """Ships the journal; None: nobody else wants to know it."""
     stopping: bool = False
     cutting: bool = False
     leftovers: set[Exchange] = attrs.field(factory=set)

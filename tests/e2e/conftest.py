@@ -94,16 +94,18 @@ async def gateway(agent_url: str, tmp_path: Path) -> AsyncIterator[Served]:
 
 
 @asynccontextmanager
-async def serving(wanted: dict[str, Any], folder: Path) -> AsyncIterator[Served]:
+async def serving(wanted: dict[str, Any], folder: Path, seconds: float = START_SECONDS) -> AsyncIterator[Served]:
     """Run ``aiogate serve`` with a config whose journal is in ``journal``."""
     path = folder / "gateway.toml"
     path.write_text(tomli_w.dumps(wanted))
-    async with served_by(folder, "serve", str(path)) as served:
+    async with served_by(folder, "serve", str(path), seconds=seconds) as served:
         yield served
 
 
 @asynccontextmanager
-async def served_by(folder: Path, *arguments: str, **environ: str) -> AsyncIterator[Served]:
+async def served_by(
+    folder: Path, *arguments: str, seconds: float = START_SECONDS, **environ: str
+) -> AsyncIterator[Served]:
     """Run ``aiogate`` in a folder, where its config has the journal in ``journal``."""
     command = [sys.executable, "-c", "from aiogate.cli import main; main()", *arguments]
     pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
@@ -112,12 +114,12 @@ async def served_by(folder: Path, *arguments: str, **environ: str) -> AsyncItera
     )
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(seconds):
             served = Served(await clients_url(process.stderr), folder / "journal", process)
             served.operators = (await process.stderr.readline()).decode().split()[1].removesuffix("/metrics")
             await is_ready(served.url)
         yield served
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             await served.stop()
     finally:
         if process.returncode is None:
