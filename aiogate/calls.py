@@ -18,6 +18,7 @@ __all__ = ["CALL_BYTES", "CARD", "EXTENDED_CARD", "METHODS", "Call", "call_of", 
 
 CALL_BYTES: Final = 1024 * 1024
 """A body that is longer is not read for what it calls."""
+_NAME_CHARACTERS: Final = 256
 CARD: Final = "AgentCard"
 """What we call it to ask an A2A agent for its public card; the protocol has no name for that."""
 EXTENDED_CARD: Final = "GetExtendedAgentCard"
@@ -62,6 +63,7 @@ _ENVELOPE: Final = frozenset({"method", "params", "name", "jsonrpc", "id"})
 _ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
 _BATCH: Final = "it holds several calls, of which each has to come by itself"
 _TWICE: Final = "a member of its JSON is there twice, or in another spelling"
+_LONG_NAME: Final = "the name of the method or of the tool is too long"
 _NO_JSON: Final = "it is no JSON-RPC request"
 _DIFFER: Final = "the headers Mcp-Method and Mcp-Name say something else than the body"
 _TOO_LONG: Final = f"it is longer than {CALL_BYTES} bytes"
@@ -72,6 +74,7 @@ class Call:
     """What a request calls.
 
     Args:
+        protocol: ``a2a`` or ``mcp``.
         method: of A2A by the names of 1.0, ``SendMessage``, whatever generation and binding the client speaks; of MCP
             as it is, ``tools/call``; ``""`` where nothing is called, as by ``GET`` for a stream.
         tool: the tool's name, ``""`` where none is called.
@@ -79,6 +82,7 @@ class Call:
         unclear: why nobody can tell what is called, ``""`` where that is clear.
     """
 
+    protocol: str = ""
     method: str = ""
     tool: str = ""
     id: str | int | None = None
@@ -107,12 +111,19 @@ def call_of(protocol: str, method: str, path: str, headers: Mapping[str, str], b
         headers: the request's, by names in any case.
         body: all of it.
     """
-    if protocol == "a2a":
-        plain = unquote(path, errors="replace")
-        for verb, route, name in _ROUTES:
-            if (verb is None or verb == method) and route.search(plain):
-                return Call(method=name)
-        return _NOTHING if method != "POST" else _called(body)
+    found = _of_a2a(method, path, body) if protocol == "a2a" else _of_mcp(method, headers, body)
+    return attrs.evolve(found, protocol=protocol)
+
+
+def _of_a2a(method: str, path: str, body: bytes | None) -> Call:
+    plain = unquote(path, errors="replace")
+    for verb, route, name in _ROUTES:
+        if (verb is None or verb == method) and route.search(plain):
+            return Call(method=name)
+    return _called(body) if method == "POST" else _NOTHING
+
+
+def _of_mcp(method: str, headers: Mapping[str, str], body: bytes | None) -> Call:
     if method != "POST":
         return _NOTHING
     return _checked(_called(body) if body is not None else _of_headers(headers), headers)
@@ -135,6 +146,8 @@ def _called(body: bytes | None) -> Call:
     if not _is_plain(said) or not _is_plain(of_tool):
         return Call(unclear=_TWICE)
     name = of_tool.get("name")
+    if any(isinstance(text, str) and len(text) > _NAME_CHARACTERS for text in (method, name)):
+        return Call(unclear=_LONG_NAME)
     return Call(
         method=same_method(method) if isinstance(method, str) else "",
         tool=name if isinstance(name, str) else "",

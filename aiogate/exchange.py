@@ -192,6 +192,7 @@ class Exchange:
         cut_by: why the exchange was cut, if it was.
         cors: header lines of its answer for browsers, each with CRLF before it.
         interrupt: the gateway's own: what ``cut`` wakes it by.
+        longest_gap: seconds; the longest silence of the agent between two pieces of its response; None: there was one.
         call: what was called, of an agent with a ``protocol``; None: nobody has looked yet.
         call_failure: of an answer of 200, the code of the JSON-RPC error in it, ``-32603``, or ``isError`` of a tool.
     """
@@ -246,6 +247,7 @@ class Exchange:
     interrupt: Callable[[], None] | None = None
     call: Call | None = None
     call_failure: str | None = None
+    longest_gap: float | None = None
     _response_headers: CIMultiDict[str] | None = None
     _body: bytes | None = None
     _ruled_out: tuple[tuple[Agent, Refusal], ...] = ()
@@ -353,7 +355,7 @@ class Exchange:
             is_long = self.content_length is not None and self.content_length > CALL_BYTES
             body = None if is_long else await self.read_body(CALL_BYTES)
         if body is None and protocol == "mcp":
-            return Call(unclear=f"it is longer than {CALL_BYTES} bytes")
+            return Call(protocol=protocol, unclear=f"it is longer than {CALL_BYTES} bytes")
         asked = (protocol, self.method, self.path, self.request_headers, body)
         if body is not None and len(body) > _QUICK_BYTES:  # the loop has others to serve
             return await asyncio.to_thread(call_of, *asked)

@@ -25,7 +25,7 @@ def mcp(body: bytes | None, verb: str = "POST", **headers: str) -> Call:
 
 @pytest.mark.parametrize("old, new", METHODS.items())
 def test_a_method_has_one_name_in_both_generations(old: str, new: str) -> None:
-    assert a2a(rpc(old)) == a2a(rpc(new)) == Call(method=new, id=7)
+    assert a2a(rpc(old)) == a2a(rpc(new)) == Call(protocol="a2a", method=new, id=7)
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,12 @@ def test_the_paths_of_the_http_binding_are_methods_too(verb: str, path: str, met
 
 
 def test_a_tool_is_found_in_the_body() -> None:
-    assert mcp(rpc("tools/call", name="add", arguments={})) == Call(method="tools/call", tool="add", id=7)
-    assert mcp(rpc("prompts/get", name="add")) == Call(method="prompts/get", id=7)
-    assert mcp(b"", verb="GET") == mcp(b"", verb="DELETE") == Call()
-    assert mcp(orjson.dumps({"jsonrpc": "2.0", "id": 7, "result": {}})) == Call(id=7)
+    assert mcp(rpc("tools/call", name="add", arguments={})) == Call(
+        protocol="mcp", method="tools/call", tool="add", id=7
+    )
+    assert mcp(rpc("prompts/get", name="add")) == Call(protocol="mcp", method="prompts/get", id=7)
+    assert mcp(b"", verb="GET") == mcp(b"", verb="DELETE") == Call(protocol="mcp")
+    assert mcp(orjson.dumps({"jsonrpc": "2.0", "id": 7, "result": {}})) == Call(protocol="mcp", id=7)
 
 
 def test_headers_that_agree_with_the_body_are_fine() -> None:
@@ -66,7 +68,7 @@ def test_headers_that_agree_with_the_body_are_fine() -> None:
 
 
 def test_the_headers_tell_of_a_call_that_is_too_long_to_be_read() -> None:
-    assert mcp(None, Mcp_Method="tools/call", Mcp_Name="add") == Call(method="tools/call", tool="add")
+    assert mcp(None, Mcp_Method="tools/call", Mcp_Name="add") == Call(protocol="mcp", method="tools/call", tool="add")
     assert mcp(None).unclear
 
 
@@ -84,7 +86,8 @@ def test_the_headers_tell_of_a_call_that_is_too_long_to_be_read() -> None:
         (b"[" * 100_000, {}),
         (rpc("tools/call", name="x"), {"Mcp_Method": "tools/list"}),
         (rpc("tools/call", name="x"), {"Mcp_Name": "y"}),
-        (rpc("tools/call", name="x" * CALL_BYTES), {}),
+        (rpc("tools/call", name="x" * 257), {}),
+        (rpc("tools/call", name="x", arguments={"y": "y" * CALL_BYTES}), {}),
     ],
 )
 def test_what_could_be_taken_for_two_calls_is_none(body: bytes, headers: dict[str, str]) -> None:

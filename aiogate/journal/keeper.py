@@ -7,6 +7,7 @@ a time. Several gateways may keep one journal.
 import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +48,8 @@ class Keeper:
     _settings: JournalSettings
     _clock: Clock
     _seconds: float = 5.0
+    may_go: Callable[[Path], bool] = attrs.field(default=lambda _path: True, init=False)
+    """Whether a segment may be removed whose time is over."""
     _stopping: threading.Event = attrs.field(factory=threading.Event, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
     _trouble: str = attrs.field(default="", init=False)
@@ -119,7 +122,7 @@ class Keeper:
         if not length(path):
             if now - last > _EMPTY_SECONDS:
                 path.unlink(missing_ok=True)
-        elif days is not None and now - last > days * _DAY_SECONDS:
+        elif days is not None and now - last > days * _DAY_SECONDS and self.may_go(path):
             totals.retire(path)
             path.unlink(missing_ok=True)
             _LOG.info("%s is older than %d days and removed; the totals keep its sums", path, days)

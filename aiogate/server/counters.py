@@ -1,8 +1,11 @@
-"""The counters that a config asks for, ready to be taken from, and the board. Knows nothing of who takes."""
+"""The counters that a config asks for, ready to be taken from, the board, and the journals' centre.
+
+Knows nothing of who takes.
+"""
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiogate.errors import AiogateError, StateError
 from aiogate.exchange import Clock
@@ -13,7 +16,10 @@ from aiogate.state.disk_topic import DISK_FILE, DiskBoard
 from aiogate.state.memory import MemoryState
 from aiogate.stored_key import KEYS_TOPIC
 
-__all__ = ["open_board", "open_state"]
+if TYPE_CHECKING:
+    from aiogate.state.redis.central import Central
+
+__all__ = ["central_of", "open_board", "open_state"]
 
 
 async def open_state(settings: StateSettings, clock: Clock) -> State:
@@ -51,6 +57,20 @@ async def open_board(settings: StateSettings, directory: Path, clock: Clock) -> 
         raise AiogateError(msg) from error
     shared: Board = board
     return shared
+
+
+def central_of(settings: StateSettings) -> "Central | None":
+    """Return where journals are shipped to, not connected yet; None: nowhere. Blocks."""
+    if settings.url.reveal() == "memory://":
+        return None
+    from aiogate.state.redis.central import Central  # noqa: PLC0415 - redis-py, which takes long to import
+
+    return Central(
+        settings.url.reveal(),
+        prefix=settings.prefix,
+        stream_records=settings.stream_records,
+        fleet_days=settings.fleet_days,
+    )
 
 
 def _redis_board(settings: StateSettings) -> Any:  # noqa: ANN401 - its class is imported here alone

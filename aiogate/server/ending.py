@@ -116,6 +116,8 @@ class Ending:
         exchange.bytes_in += self.body.received
         if self._observe is not None:
             self._observe(b"")
+        if self._response is not None:
+            exchange.longest_gap = self._response.longest_gap or None
         exchange.ended = house.clock.monotonic()
         await close_books(exchange, house)
 

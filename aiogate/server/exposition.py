@@ -11,6 +11,8 @@ from aiogate.server.breaker_report import breaker_metrics, endpoint_metrics
 from aiogate.server.budget_report import budget_metrics, budgets_of
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
+from aiogate.server.plugin_report import plugin_metrics
+from aiogate.server.shipping_report import shipping_metrics
 from aiogate.server.vitals import vitals
 
 __all__ = ["counted_of", "metrics_of"]
@@ -33,4 +35,11 @@ async def metrics_of(gateway: _Known) -> list[Metric]:
 def counted_of(gateway: _Known) -> list[Metric]:
     """Return what is known without asking anybody, every counter among it."""
     house, generation = gateway.house, gateway.generation
-    return [*house.metrics.known(), *breaker_metrics(generation), *endpoint_metrics(house), *vitals(gateway)]
+    return [
+        *house.metrics.known(),
+        *plugin_metrics(generation),
+        *breaker_metrics(generation),
+        *endpoint_metrics(house),
+        *shipping_metrics(house),
+        *vitals(gateway),
+    ]

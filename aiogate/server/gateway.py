@@ -30,7 +30,7 @@ from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.admin import admin_app
 from aiogate.server.admin.guard import check_listener
-from aiogate.server.counters import open_board, open_state
+from aiogate.server.counters import central_of, open_board, open_state
 from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
 from aiogate.server.drain import Drain
 from aiogate.server.events import Events
@@ -45,6 +45,8 @@ from aiogate.server.open import open_exchange
 from aiogate.server.protocol import PublicServer
 from aiogate.server.reload import Load, Reloads
 from aiogate.server.revoked import cut_what_is_revoked
+from aiogate.server.sampling import Sampling
+from aiogate.server.shipper import Shipper
 from aiogate.server.siblings import Siblings
 from aiogate.server.together import Together
 from aiogate.server.walk import Walk
@@ -155,6 +157,11 @@ class Gateway:
         house.journal.open()
         self._rooms.callback(house.journal.close)
         keeper = Keeper(self.settings.journal, self.clock)
+        if (central := await asyncio.to_thread(central_of, self.settings.state)) is not None:
+            house.shipper = Shipper(self.settings.journal.dir, central, self.clock)
+            keeper.may_go = house.shipper.has_all_of
+            house.shipper.start()
+            self._rooms.push_async_callback(house.shipper.stop)
         keeper.start()
         self._rooms.push_async_callback(asyncio.to_thread, keeper.stop)
         self._rooms.callback(house.access_log.close)
@@ -162,6 +169,7 @@ class Gateway:
         self._rooms.callback(house.upstream.close)
         await self._open_halts()
         house.metrics.started(lambda: len(house.open_exchanges), house.state, house.journal)
+        house.upstream.watch.add(Sampling(self))
         self.pace = Pace(house.upstream.watch, lambda: self.settings.server)
         self.reloads = Reloads(self, house, self.load, self.retired)
         self.together = Together(self.reloads, self.siblings, lambda: self.generation.number)
@@ -255,6 +263,8 @@ class Gateway:
         if target.refused is not None and (document := generation.documents.get(target.full_path)) is not None:
             await self._publish(answer, document)
             return answer
+        if target.refused is not None and target.full_path in generation.pages:
+            target = attrs.evolve(target, refused=None)
         cross_origin = generation.cross_origin
         if cross_origin.are_there and (preflight := cross_origin.preflight(inbound, target)) is not None:
             status, headers, said = preflight

@@ -23,6 +23,7 @@ from aiogate.server.halts import Halts
 from aiogate.server.merged_metrics import Counted
 from aiogate.server.metrics import Metrics
 from aiogate.server.notify import Notifier
+from aiogate.server.shipper import Shipper
 from aiogate.server.siblings import Siblings
 from aiogate.settings.model import ServerSettings
 from aiogate.state import State
@@ -115,6 +116,8 @@ class House:
     cards: Cards = attrs.field(factory=Cards)
     halts: Halts = attrs.field(factory=Halts)
     open_exchanges: dict[str, UnderWay] = attrs.field(factory=dict)
+    shipper: Shipper | None = None
+    """Ships the journal; None: nobody else wants to know it."""
     stopping: bool = False
     cutting: bool = False
     leftovers: set[Exchange] = attrs.field(factory=set)

@@ -33,6 +33,7 @@ def merged_status(views: Sequence[View]) -> dict[str, Any]:
         "last_reload": max((view["last_reload"] for view in views), key=lambda one: str(one["time"])),
         "breakers": _breakers(view["breakers"] for view in views),
         "endpoints": _endpoints([view["endpoints"] for view in views]),
+        "shipping": _shipping([view["shipping"] for view in views]),
         "workers": [_worker(view) for view in views],
     }
     del whole["worker"]
@@ -56,6 +57,11 @@ def merged_budgets(views: Sequence[Sequence[View]]) -> list[View]:
             if key not in found or one["spent"] + one["held"] > found[key]["spent"] + found[key]["held"]:
                 found[key] = one
     return sorted(found.values(), key=lambda one: -float(one["share"]))
+
+
+def _shipping(views: Sequence[View | None]) -> View | None:
+    """Return what the one says that ships for all."""
+    return next((view for view in views if view is not None and view["ships"]), views[0])
 
 
 def _worker(view: View) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the walk does differently for an agent that speaks a protocol: its request looked at, its cards rewritten.
+"""What the walk does differently for an agent that speaks a protocol: its request looked at, its addresses rewritten.
 
 Agents without ``protocol`` never come here. Bodies are looked at as far as they are small anyway; held is only a card,
 which is bounded.
@@ -8,20 +8,26 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
+import attrs
 from multidict import istr
 
 from aiogate.agent import Agent
 from aiogate.calls import CARD, EXTENDED_CARD, call_of
 from aiogate.exchange import Exchange, Key
 from aiogate.proxy.agent_card import CardError, Places, card_in, etag_of
+from aiogate.proxy.answer import Answer
 from aiogate.proxy.body import ClientBody
+from aiogate.proxy.endpoint_event import EndpointEvent
 from aiogate.proxy.upstream import Response
 from aiogate.server.outgoing import ACCEPT_ENCODING, CHUNKED, Body
+from aiogate.server.sessions import SESSION, unbound
 from aiogate.usage.decoding import CODINGS, decoder
 
-__all__ = ["WholeCard", "held", "places_of", "spoken", "whole_card"]
+__all__ = ["Speech", "WholeCard", "held", "places_of", "whole_card"]
 
 _CARD_BYTES: Final = 1024 * 1024
+_ACCEPT: Final = istr("Accept")
+_EVENTS: Final = "text/event-stream"
 _PEEK_BYTES: Final = 65536
 _IF_NONE_MATCH: Final = istr("If-None-Match")
 _CONDITIONS: Final = (_IF_NONE_MATCH, istr("If-Modified-Since"), istr("If-Range"), istr("Range"))
@@ -41,19 +47,46 @@ WholeCard = tuple[int, bytes]
 """Status and body."""
 
 
-async def spoken(exchange: Exchange, body: Body, framing: str, agent: Agent, client: ClientBody) -> tuple[Body, str]:
-    """Note what a request calls, and make way for a card that will be rewritten; return the body and its framing."""
-    if framing is CHUNKED and (short := await client.peek(_PEEK_BYTES)) is not None:
-        body, framing = short, f"\r\nContent-Length: {len(short)}"
-    whole = body if isinstance(body, bytes) else b"" if body is None else None
-    call = call_of(agent.protocol or "", exchange.method, exchange.path, exchange.request_headers, whole)
-    exchange.call = call
-    if agent.rewrite_card and call.method in {CARD, EXTENDED_CARD}:
-        for name in _CONDITIONS:
-            if (said := exchange.request_headers.popall(name, None)) and name is _IF_NONE_MATCH:
-                exchange[KNOWN] = ", ".join(said)
-        exchange.request_headers[ACCEPT_ENCODING] = "identity"
-    return body, framing
+@attrs.frozen
+class Speech:
+    """One exchange with an agent that speaks a protocol, on its way there.
+
+    Args:
+        client: the request's body.
+        answer: what the client gets.
+        public: the base of the gateway's addresses.
+    """
+
+    exchange: Exchange
+    agent: Agent
+    client: ClientBody
+    answer: Answer
+    public: str
+
+    async def heard(self, body: Body, framing: str) -> tuple[Body, str]:
+        """Note what a request calls, and make way for what will be rewritten; return the body and its framing."""
+        exchange, agent = self.exchange, self.agent
+        if framing is CHUNKED and (short := await self.client.peek(_PEEK_BYTES)) is not None:
+            body, framing = short, f"\r\nContent-Length: {len(short)}"
+        whole = body if isinstance(body, bytes) else b"" if body is None else None
+        headers = exchange.request_headers
+        call = exchange.call = call_of(agent.protocol or "", exchange.method, exchange.path, headers, whole)
+        if agent.protocol == "mcp":
+            self._make_way_for_endpoint()
+            unbound(exchange, agent)
+        elif agent.rewrite_card and call.method in {CARD, EXTENDED_CARD}:
+            for name in _CONDITIONS:
+                if (said := headers.popall(name, None)) and name is _IF_NONE_MATCH:
+                    exchange[KNOWN] = ", ".join(said)
+            headers[ACCEPT_ENCODING] = "identity"
+        return body, framing
+
+    def _make_way_for_endpoint(self) -> None:
+        """Have the event rewritten that names a path, should the stream be one of the transport that has it."""
+        headers = self.exchange.request_headers
+        if self.exchange.method == "GET" and SESSION not in headers and _EVENTS in headers.get(_ACCEPT, ""):
+            self.answer.sift = EndpointEvent(places_of(self.agent, self.public))
+            headers[ACCEPT_ENCODING] = "identity"
 
 
 def places_of(agent: Agent, public: str) -> Places:

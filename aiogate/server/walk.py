@@ -29,7 +29,8 @@ from aiogate.server.fallback import Relief
 from aiogate.server.outgoing import CHUNKED, Body, injected, request_body
 from aiogate.server.own_headers import make_way, own_headers
 from aiogate.server.read_on import Leftover
-from aiogate.server.spoken import spoken, whole_card
+from aiogate.server.sessions import bound
+from aiogate.server.spoken import Speech, whole_card
 from aiogate.server.trip import Request, Trip
 
 __all__ = ["Walk"]
@@ -132,6 +133,7 @@ class Walk(Ending):
                 left.client_left(response)
             raise
         finally:
+            self.exchange.longest_gap = response.longest_gap or None
             self._response = None
             if left is None or not left.remains:
                 response.close()
@@ -157,7 +159,8 @@ class Walk(Ending):
     async def _body(self, agent: Agent) -> tuple[Body, str]:
         body, framing = await request_body(self.exchange, self.body, agent)
         if agent.protocol is not None:
-            body, framing = await spoken(self.exchange, body, framing, agent, self.body)
+            speech = Speech(self.exchange, agent, self.body, self.answer, self._public)
+            body, framing = await speech.heard(body, framing)
         if agent.inject_usage and isinstance(body, bytes):
             body, framing = injected(self.exchange, self.answer, body, framing)
         if agent.early_headers and wants_events(self.exchange, body):
@@ -198,6 +201,8 @@ class Walk(Ending):
     async def _relay(self, agent: Agent, response: Response, head: Head) -> None:
         exchange = self.exchange
         self._note(head)
+        if agent.protocol == "mcp" and len(agent.urls) > 1 and self._trip is not None and self._trip.place is not None:
+            bound(exchange, self._trip.place.endpoint)
         own = own_headers(exchange, agent.id)
         if head.media_type[:17].lower() == "text/event-stream":
             own += "\r\nX-Accel-Buffering: no"

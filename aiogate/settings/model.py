@@ -162,12 +162,18 @@ class StateSettings:
         timeout_seconds: how long an exchange waits for Redis.
         on_error: what becomes of a claim that does not say itself, when Redis is slow or gone: ``local`` admits this
             gateway's share of the limit, ``allow`` everything, ``refuse`` nothing (503).
+        stream_records: about so many of the newest records of all journals are in the stream
+            ``<prefix>{journal}:stream``, each of some 600 bytes; readers who come later miss the rest. 0: none.
+        fleet_days: for how long Redis keeps what each journal sums up to, for ``aiogate usage --fleet`` and budgets;
+            some 200 bytes for each quarter of an hour in which a combination of caller, agent and model was used.
     """
 
     url: Secret = attrs.field(factory=lambda: Secret("memory://"), validator=is_state_url)
     prefix: str = attrs.field(default="aiogate:", validator=is_prefix)
     timeout_seconds: float = attrs.field(default=0.25, validator=is_positive)
     on_error: OnStateError = "local"
+    stream_records: int = attrs.field(default=200_000, validator=at_least(0))
+    fleet_days: int = attrs.field(default=62, validator=at_least(32))
 
 
 @attrs.frozen(kw_only=True)

@@ -97,6 +97,23 @@ async def test_keys_sort_filter_and_mark(client: aiohttp.ClientSession, tmp_path
             assert await screen.ended() == 0
 
 
+async def test_the_marked_exchange_is_killed_for_a_reason(client: aiohttp.ClientSession, tmp_path: Path) -> None:
+    async with serving(tmp_path) as (gateway, _), AsyncExitStack() as stack:
+        first = await a_stream(stack, client, f"{gateway.url}/agents/support/stream")
+        second = await a_stream(stack, client, f"{gateway.url}/agents/analytics/stream")
+        async with terminal("top", "--url", gateway.admin_url, "--interval", "0.3") as screen:
+            await screen.until("2 open exchanges by age")
+            screen.press("\x1b[B")
+            screen.press("k")
+            await screen.until(f"kill {second[:8]}, because: _")
+            screen.press("runs away\r")
+            await screen.until(f"{second[:8]} is killed", "1 open exchanges by age")
+        (record,) = gateway.records()
+        assert (record["request_id"], record["outcome"]) == (second, "cut")
+        assert "runs away" in record["detail"]
+        assert set(gateway.gateway.house.open_exchanges) == {first}
+
+
 @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["no colour", "dumb"])
 async def test_it_works_without_colour_and_without_a_cursor(
     environ: dict[str, str], client: aiohttp.ClientSession, tmp_path: Path

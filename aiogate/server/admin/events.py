@@ -16,8 +16,9 @@ __all__ = ["KINDS", "ROUTES"]
 
 KINDS: Final = ("started", "first_byte", "ended", "refused", "breaker", "budget", "limit", "reload", "kill", "gap")
 """What there is; plugins may tell of more."""
-_LOOK_SECONDS: Final = 0.1
-"""How late an event may come; what has come together leaves in one write."""
+_LOOK_SECONDS: Final = 0.2
+"""How late an event may come. What has come meanwhile leaves in one write, and all readers look at the same moments, so
+that those who ask the same share the work."""
 _SILENT_SECONDS: Final = 10.0
 _STUCK_SECONDS: Final = 60.0
 """A reader that takes nothing for so long has gone; what it loses it will find by its last id, or as a gap."""
@@ -75,7 +76,7 @@ async def _follow(gateway: Running, follower: Follower, request: web.Request, re
         elif ends:
             return
         else:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS - loop.time() % _LOOK_SECONDS)
 
 
 async def _write(response: web.StreamResponse, text: bytes) -> None:

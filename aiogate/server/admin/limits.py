@@ -8,6 +8,7 @@ from aiogate.errors import StateError
 from aiogate.server.admin.answers import json, problem
 from aiogate.server.admin.route import Route
 from aiogate.server.admin.running import gateway_of
+from aiogate.server.admin.schemas import COUNT, NUMBER, TEXT, array, maybe, record
 from aiogate.server.claim import STATE_UNAVAILABLE
 from aiogate.server.limit_report import limits_of
 
@@ -27,6 +28,19 @@ ROUTES: Final = (
         path="/api/limits",
         handler=_limits,
         summary="How the counters of all limits stand that somebody has taken from lately.",
+        answer=array(
+            record(
+                {
+                    "name": TEXT,
+                    "per": {"type": "object", "additionalProperties": maybe(TEXT)},
+                    "unit": TEXT,
+                    "limit": COUNT,
+                    "seconds": maybe(NUMBER),
+                    "left": COUNT,
+                    "reset_seconds": NUMBER,
+                }
+            )
+        ),
         problems=("state_unavailable",),
     ),
 )
