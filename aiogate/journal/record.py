@@ -134,7 +134,7 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912, PLR091
 
 def _call(call: Call, failure: str | None) -> dict[str, str]:
     """Return what was called, the tool where it was one, and how it has failed, if it has with a status of 200."""
-    said = {"method": _escaped(call.method, _CALL_CHARACTERS)}
+    said = {"method": _escaped(call.method, _CALL_CHARACTERS)} if call.method else {}
     if call.tool:
         said["tool"] = _escaped(call.tool, _CALL_CHARACTERS)
     if failure is not None:

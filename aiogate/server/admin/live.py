@@ -8,8 +8,9 @@ from aiogate.server.admin.answers import json
 from aiogate.server.admin.route import Route, Schema
 from aiogate.server.admin.running import gateway_of
 from aiogate.server.admin.schemas import BUDGET, COUNT, NUMBER, TEXT, array, maybe, record
+from aiogate.server.admin.whole import of_all
 from aiogate.server.budget_report import budgets_of, tightest
-from aiogate.server.live import live_view
+from aiogate.server.live import live_view, merge
 
 __all__ = ["ROUTES"]
 
@@ -18,7 +19,7 @@ async def _live(request: web.Request) -> web.Response:
     gateway = gateway_of(request)
     budgets = tightest(await budgets_of(gateway.generation))
     view = await live_view(gateway.house, gateway.generation)
-    return json({**view, "budgets": budgets})
+    return json(await of_all(request, {**view, "budgets": budgets}, merge))
 
 
 _EXCHANGE: Final[Schema] = record(
