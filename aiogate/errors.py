@@ -131,8 +131,11 @@ def refusal(code: str, detail: str, **facts: Any) -> Refusal:  # noqa: ANN401 - 
     return Refusal(status=CATALOGUE[code].status, code=code, detail=detail, **facts)
 
 
-def problem_body(refused: Refusal, request_id: str, instance: str) -> bytes:
-    """Return the RFC 9457 body, with the ``error`` member that OpenAI's and Anthropic's SDKs read."""
+def problem_body(refused: Refusal, request_id: str, instance: str, *, for_anthropic: bool = False) -> bytes:
+    """Return the RFC 9457 body, with the ``error`` member that OpenAI's and Anthropic's SDKs read.
+
+    ``for_anthropic``: ``type`` says ``error``, and the code is where Anthropic's clients look for one.
+    """
     kind = CATALOGUE.get(refused.code, _UNLISTED)
     body: dict[str, Any] = {
         "type": f"urn:aiogate:problem:{refused.code}",
@@ -146,7 +149,10 @@ def problem_body(refused: Refusal, request_id: str, instance: str) -> bytes:
     if refused.rule is not None:
         body["rule"] = refused.rule
     body.update(refused.members)
-    body["error"] = {"message": refused.detail, "type": kind.error_type, "code": refused.code}
+    error: dict[str, Any] = {"message": refused.detail, "type": kind.error_type, "code": refused.code}
+    if for_anthropic:
+        body["type"], error["details"] = "error", {"error_code": refused.code}
+    body["error"] = error
     return orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE)
 
 

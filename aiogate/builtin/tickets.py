@@ -3,6 +3,7 @@
 ``POST /tickets`` with ``{"path": "/agents/support/events"}``, authenticated as ever, answers with a ticket; its holder
 may make one ``GET`` on that path with ``?ticket=...``, as the principal who has asked, within ``lifetime_seconds``. It
 is signed by ``secret``, never reaches the agent, and stands in no log. Once means once over all gateways on one state.
+It is worth no more than the key that it was sold for: when that is revoked, so is the ticket.
 """
 
 import base64
@@ -20,6 +21,7 @@ from aiogate import (
     Claim,
     Counted,
     Exchange,
+    Gateway,
     Key,
     Principal,
     Refusal,
@@ -78,6 +80,13 @@ class Tickets:
         """Keep the secret."""
         self._secret = config.secret.reveal().encode()
         self._lifetime = config.lifetime_seconds
+        self._admits: tuple[Callable[[str, Exchange], bool], ...] = ()
+
+    @hookimpl
+    def lifespan(self, gateway: Gateway) -> None:
+        """Find who knows whether a key still stands."""
+        plugins = gateway.plugins.values()
+        self._admits = tuple(plugin.admits for plugin in plugins if hasattr(plugin, "admits"))
 
     @hookimpl
     def pre_request(self, exchange: Exchange) -> Refusal | None:
@@ -132,6 +141,7 @@ class Tickets:
                 "path": path,
                 "until": int(exchange.clock.wall()) + self._lifetime,
                 "principal": _plain(exchange.principal or ANONYMOUS),
+                "by_key": self._stands(exchange.principal, exchange),
             }
         )
         said = {"ticket": ticket, "url": f"{path}?{_PARAMETER}{ticket}", "expires_in_seconds": self._lifetime}
@@ -153,9 +163,17 @@ class Tickets:
             return _not_good("its time is over")
         if exchange.method != "GET" or exchange.full_path != said["path"]:
             return _not_good(f"it is for GET {said['path']}")
+        principal = Principal(**{**said["principal"], "roles": frozenset(said["principal"]["roles"])})
+        if said["by_key"] and not self._stands(principal, exchange):
+            return _not_good("the key that it was sold for is not good any more")
         exchange[_USED] = said["id"], left + 1.0
-        exchange.principal = Principal(**{**said["principal"], "roles": frozenset(said["principal"]["roles"])})
+        exchange.principal = principal
         return None
+
+    def _stands(self, principal: Principal | None, exchange: Exchange) -> bool:
+        """Tell whether the principal has a key that is known here, and good."""
+        key_id = None if principal is None else principal.key_id
+        return key_id is not None and any(admits(key_id, exchange) for admits in self._admits)
 
 
 def _path_in(body: bytes) -> str | None:

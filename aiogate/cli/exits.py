@@ -18,7 +18,7 @@ EXITS: Final[Mapping[int, str]] = {
     EX_FAILED: "It did not, and stderr says why; of policy test: a case came out otherwise.",
     EX_USAGE: "The command line is wrong.",
     EX_TAMPERED: "audit verify: somebody has touched the journal.",
-    EX_UNWELL: "status: the gateway answers, and something is not well.",
+    EX_UNWELL: "status: the gateway answers, and something is not well; kill: it holds, and something is missing.",
     EX_CONFIG: "A config has problems, and stderr names each.",
     EX_INTERRUPTED: "Ctrl-C.",
 }

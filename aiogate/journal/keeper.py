@@ -1,13 +1,14 @@
 """Keeps the journal while the gateway runs, in a thread of its own: totals, torn ends, compression, retention.
 
 For the gateway. Never in the way of the writer: of the segments that somebody writes only the totals read, a little at
-a time. Several gateways may keep one journal.
+a time. Of several gateways that share a journal one keeps it: whoever holds the lock, until it ends.
 """
 
 import logging
 import os
 import threading
 from collections.abc import Callable
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,7 @@ from aiogate.settings.model import JournalSettings
 __all__ = ["Keeper", "set_aside"]
 
 _LOG: Final = logging.getLogger("aiogate.journal")
+_LOCK: Final = "keeper.lock"
 _DAY_SECONDS: Final = 86400
 _SLICE_BYTES: Final = 32 * 1024
 _BREATH_SECONDS: Final = 0.002
@@ -50,8 +52,11 @@ class Keeper:
     _seconds: float = 5.0
     may_go: Callable[[Path], bool] = attrs.field(default=lambda _path: True, init=False)
     """Whether a segment may be removed whose time is over."""
+    may_keep: Callable[[], bool] = attrs.field(default=lambda: True, init=False)
+    """Whether this process knows what the keeper has to know."""
     _stopping: threading.Event = attrs.field(factory=threading.Event, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
+    _lock: int | None = attrs.field(default=None, init=False)
     _trouble: str = attrs.field(default="", init=False)
     _said: set[Torn] = attrs.field(factory=set, init=False)
 
@@ -65,6 +70,14 @@ class Keeper:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it is this one that keeps the journal."""
+        return self._lock is not None
 
     def round(self) -> None:
         """Do what there is to do, once; raises ``JournalError``."""
@@ -81,7 +94,8 @@ class Keeper:
     def _run(self) -> None:
         while not self._stopping.wait(self._seconds):
             try:
-                self.round()
+                if self.keeps or self.takes_over():
+                    self.round()
                 self._trouble = ""
             except _StoppedError:
                 return
@@ -89,6 +103,22 @@ class Keeper:
                 self._complain(str(error))
             except Exception as error:  # noqa: BLE001 - the border of a round: a fault of ours does not end the keeping
                 self._complain(repr(error))
+
+    def takes_over(self) -> bool:
+        """Become the keeper if there is none, and tell; a second one would do no harm, and no good."""
+        if not self.may_keep():
+            return False
+        self._settings.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(self._settings.dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            flock(lock, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return False
+        except OSError as error:
+            _LOG.warning("%s: no locks here (%s): every gateway keeps the journal", self._settings.dir, error.strerror)
+        self._lock = lock
+        return True
 
     def _complain(self, trouble: str) -> None:
         """Log what is wrong, once as long as it stays the same."""

@@ -16,7 +16,7 @@ from aiogate.calls import Call
 from aiogate.exchange import Attempt, Exchange, Usage
 from aiogate.journal.chain import LINK_BYTES
 
-__all__ = ["PATH_CHARACTERS", "RECORD_BYTES", "encode", "timestamp"]
+__all__ = ["PATH_CHARACTERS", "RECORD_BYTES", "encode", "payer_of", "timestamp"]
 
 RECORD_BYTES: Final = 1023 - LINK_BYTES
 """A record is never longer, its line feed included, before it is chained: in the journal it stays below 1 KiB."""
@@ -120,7 +120,7 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912, PLR091
     facts["cost_nanousd"] = exchange.cost_nanousd
     if len(exchange.cost_centers) > 1:
         facts["cost_centers"] = dict(exchange.cost_centers)
-    elif (cost_center := _cost_center(exchange)) is not None:
+    elif (cost_center := payer_of(exchange)) is not None:
         facts["cost_center"] = cost_center
     if exchange.client_address:
         facts["client"] = exchange.client_address
@@ -134,7 +134,7 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912, PLR091
 
 def _call(call: Call, failure: str | None) -> dict[str, str]:
     """Return what was called, the tool where it was one, and how it has failed, if it has with a status of 200."""
-    said = {"method": _escaped(call.method, _CALL_CHARACTERS)}
+    said = {"method": _escaped(call.method, _CALL_CHARACTERS)} if call.method else {}
     if call.tool:
         said["tool"] = _escaped(call.tool, _CALL_CHARACTERS)
     if failure is not None:
@@ -158,7 +158,7 @@ def _attempts(attempts: tuple[Attempt, ...]) -> list[Any]:
     return facts if len(facts) <= _ATTEMPTS else ["…", *facts[-_ATTEMPTS:]]
 
 
-def _cost_center(exchange: Exchange) -> str | None:
+def payer_of(exchange: Exchange) -> str | None:
     """Return who pays for all of it."""
     if exchange.cost_centers:
         return exchange.cost_centers[0][0]

@@ -64,11 +64,23 @@ class Places:
         if origin == _origin(public) and _is_under(parts.path, public.path):  # it knows where it is called
             rest = _rest(parts, public.path)
             return self.public + rest if rest.startswith("/agents/") else self.through + rest
+        return self._under_a_base(parts, origin, self.through)
+
+    def _under_a_base(self, parts: SplitResult, origin: tuple[str, str, int], through: str) -> str | None:
         for base in self.bases:
             known = urlsplit(base)
             if origin == _origin(known) and _is_under(parts.path, known.path):
-                return self.through + _rest(parts, known.path)
+                return through + _rest(parts, known.path)
         return None
+
+    def relocated(self, location: str) -> str | None:
+        """Return where a redirect to the agent's own base leads on the gateway, as a path; None for any other one."""
+        try:
+            parts = urlsplit(location)
+            origin = _origin(parts)
+        except ValueError:
+            return None
+        return None if origin is None else self._under_a_base(parts, origin, urlsplit(self.through).path)
 
     def path(self, path: str) -> str:
         """Return an absolute path on the agent's origin as it is through the gateway, with whatever is behind it."""
@@ -93,12 +105,17 @@ def card_in(body: bytes, places: Places, *, in_result: bool) -> bytes:
     if type(said) is not dict:
         msg = "the agent's card is no JSON object"
         raise CardError(msg)
-    if in_result and type(result := _said(said, "result")) is dict:
+    if not in_result:
+        return orjson.dumps(_moved(said, places))
+    result = _said(said, "result")
+    if type(result) is dict and _has_addresses(result):
         rest = {name: value for name, value in said.items() if _plain(name) != "result"}
         return orjson.dumps({**rest, "result": _moved(result, places)})
-    if in_result and not any(_plain(name) in _INTERFACES | {_URL} for name in said):
-        return body
-    return orjson.dumps(_moved(said, places))
+    return orjson.dumps(_moved(said, places)) if _has_addresses(said) else body
+
+
+def _has_addresses(card: Mapping[str, Any]) -> bool:
+    return any(_plain(name) in _INTERFACES | {_URL} for name in card)
 
 
 def etag_of(body: bytes) -> str:

@@ -13,6 +13,7 @@ from aiogate.exchange import Exchange
 from aiogate.journal.record import encode
 from aiogate.server.claim import real_amounts
 from aiogate.server.house import House
+from aiogate.server.phases import with_phases
 
 __all__ = ["close_books"]
 
@@ -25,7 +26,8 @@ async def close_books(exchange: Exchange, house: House) -> None:
     try:
         line = encode(exchange)
         house.journal.append(line)
-        house.access_log.write(line)
+        if not house.access_log.is_silent:
+            house.access_log.write(with_phases(line, exchange))
         if house.events.on:
             house.events.ended(exchange, line)
     finally:

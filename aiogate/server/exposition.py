@@ -11,6 +11,7 @@ from aiogate.server.breaker_report import breaker_metrics, endpoint_metrics
 from aiogate.server.budget_report import budget_metrics, budgets_of
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
+from aiogate.server.plugin_report import plugin_metrics
 from aiogate.server.shipping_report import shipping_metrics
 from aiogate.server.vitals import vitals
 
@@ -34,5 +35,12 @@ async def metrics_of(gateway: _Known) -> list[Metric]:
 def counted_of(gateway: _Known) -> list[Metric]:
     """Return what is known without asking anybody, every counter among it."""
     house, generation = gateway.house, gateway.generation
-    plain = (*house.metrics.known(), *vitals(gateway), *shipping_metrics(house))
-    return [*plain, *breaker_metrics(generation), *endpoint_metrics(house)]
+    return [
+        *house.metrics.known(),
+        *plugin_metrics(generation),
+        *breaker_metrics(generation),
+        *endpoint_metrics(house),
+        *shipping_metrics(house),
+        *(() if house.state_probe is None else house.state_probe.metrics()),
+        *vitals(gateway),
+    ]

@@ -1,6 +1,6 @@
 """What the plugins know of limits, for operators. A plugin that keeps some has a method ``async limits()``."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -19,7 +19,7 @@ async def limits_of(generation: Generation) -> list[dict[str, Any]]:
     return found
 
 
-def merge(views: Iterable[Iterable[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
+def merge(views: Iterable[Iterable[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Return what several processes say of the counters that they share, each counter once."""
     known = {(one["name"], one["unit"], repr(one["per"])): one for view in views for one in view}
     return list(known.values())

@@ -62,13 +62,15 @@ GREATEST: Final = frozenset(
         "aiogate_budget_share",
         "aiogate_budget_spent",
         "aiogate_budget_warned",
+        "aiogate_halts",
+        "aiogate_journal_unsynced_seconds",
         "aiogate_build_info",
         "aiogate_state_degraded",
         "aiogate_state_gateways",
     }
 )
 """What is the same for all workers, or known to some of them; and whatever is named nowhere here."""
-_SUMS: Final = frozenset({"counter", "histogram"})
+_SUMS: Final = frozenset({"counter", "histogram", "summary"})
 _DEAD: Final = "dead"
 
 Family = Mapping[str, Any]

@@ -9,6 +9,7 @@ from multidict import CIMultiDict
 
 from aiogate.exchange import Exchange
 from aiogate.server.choose import OPERATOR
+from aiogate.server.phases import server_timing
 from aiogate.server.quotas import quota_lines
 
 __all__ = ["make_way", "own_headers"]
@@ -22,12 +23,15 @@ def own_headers(exchange: Exchange, agent_id: str | None = None) -> str:
     """Return the lines for an answer of our own, or for one of an agent's.
 
     ``X-Aiogate-Degraded: state`` tells operators that this gateway alone has decided what the exchange may take; to
-    others it would tell when a limit is not what it says.
+    others it would tell when a limit is not what it says. ``Server-Timing`` is for operators who ask for it
+    (``X-Aiogate-Timing: 1``): others it would tell which of two names has a key.
     """
     agent = "" if agent_id is None else f"\r\nX-Agent-Id: {agent_id}"
     attempts = f"\r\nX-Aiogate-Attempts: {len(exchange.attempts)}" if exchange.attempts else ""
     degraded = "\r\nX-Aiogate-Degraded: state" if exchange.degraded and _for_an_operator(exchange) else ""
     quotas = quota_lines(exchange.quotas)
+    if exchange.is_timed and _for_an_operator(exchange):
+        degraded += server_timing(exchange, exchange.clock.monotonic())
     return f"X-Request-Id: {exchange.id}{agent}{quotas}{attempts}{degraded}{exchange.cors}"
 
 

@@ -168,6 +168,7 @@ class Reloads:
         old, new = self._gateway.generation, candidate.generation
         try:
             _inherit(new.pipeline, old.pipeline)
+            new.pipeline.times.go_on(old.pipeline.times, new.pipeline.plugins)
             self._house.upstream.adopt(new.agents, candidate.contexts)
         except BaseException as error:
             await candidate.lifespans.leave()

@@ -79,7 +79,11 @@ class Shipper:
         """How it goes on."""
         backlog = self._backlog
         behind = 0 if backlog is None else backlog.behind
-        return Shipping(ships=backlog is not None, behind=behind, shipped=self._shipped, trouble=self._trouble)
+        return Shipping(ships=self.ships(), behind=behind, shipped=self._shipped, trouble=self._trouble)
+
+    def ships(self) -> bool:
+        """Tell whether this process ships: of several with one journal one does."""
+        return self._backlog is not None
 
     def has_all_of(self, path: Path) -> bool:
         """Tell whether a segment was shipped to its end; a process that does not ship cannot know."""

@@ -30,7 +30,7 @@ from aiogate.server.outgoing import CHUNKED, Body, injected, request_body
 from aiogate.server.own_headers import make_way, own_headers
 from aiogate.server.read_on import Leftover
 from aiogate.server.sessions import bound
-from aiogate.server.spoken import Speech, whole_card
+from aiogate.server.spoken import Speech, relocate, whole_card
 from aiogate.server.trip import Request, Trip
 
 __all__ = ["Walk"]
@@ -38,6 +38,8 @@ __all__ = ["Walk"]
 _log: Final = logging.getLogger(__name__)
 _UPGRADE: Final = istr("Upgrade")
 _HOST: Final = istr("Host")
+_FIRST_REDIRECT: Final = 300
+_FIRST_ERROR: Final = 400
 _DRAIN: Final = "drain"
 
 
@@ -133,6 +135,7 @@ class Walk(Ending):
                 left.client_left(response)
             raise
         finally:
+            self.exchange.longest_gap = response.longest_gap or None
             self._response = None
             if left is None or not left.remains:
                 response.close()
@@ -201,7 +204,9 @@ class Walk(Ending):
         exchange = self.exchange
         self._note(head)
         if agent.protocol == "mcp" and len(agent.urls) > 1 and self._trip is not None and self._trip.place is not None:
-            bound(exchange, self._trip.place.endpoint)
+            bound(exchange, self.answer, self._trip.place.endpoint)
+        if _FIRST_REDIRECT <= head.status < _FIRST_ERROR:
+            relocate(exchange, agent, self._public)
         own = own_headers(exchange, agent.id)
         if head.media_type[:17].lower() == "text/event-stream":
             own += "\r\nX-Accel-Buffering: no"

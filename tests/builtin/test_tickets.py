@@ -124,6 +124,17 @@ async def test_a_ticket_cannot_be_made_or_changed(tmp_path: Path) -> None:
         assert agent.seen == []
 
 
+async def test_a_ticket_is_worth_no_more_than_the_key_that_it_was_sold_for(tmp_path: Path) -> None:
+    async with selling(tmp_path) as (gateway, agent):
+        url = (await sold(gateway))["url"]
+        config = (tmp_path / "gateway.toml").read_text()
+        write(tmp_path / "gateway.toml", config.replace('id = "test"', 'id = "other"'))
+        assert (await gateway.gateway.reloads.reload("test")).successful
+        status, detail = await used(gateway, url)
+        assert (status, detail) == (401, "the ticket is not good: the key that it was sold for is not good any more")
+        assert agent.seen == []
+
+
 async def test_a_refused_call_has_not_used_its_ticket(tmp_path: Path) -> None:
     hand = Hand()
     async with selling(tmp_path, hand, rate_limit="1/10s") as (gateway, _):
@@ -149,6 +160,10 @@ async def test_tickets_are_sold_for_what_the_caller_may_use(path: object, status
     async with selling(tmp_path) as (gateway, _):
         await sold(gateway, path, status)
         await sold(gateway, EVENTS, 401, Authorization="Bearer agk_nobody")
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text)
 
 
 def make(folder: Path) -> None:

@@ -92,7 +92,7 @@ async def gateway(agent_url: str, tmp_path: Path) -> AsyncIterator[Served]:
 
 
 @asynccontextmanager
-async def serving(wanted: dict[str, Any], folder: Path) -> AsyncIterator[Served]:
+async def serving(wanted: dict[str, Any], folder: Path, seconds: float = SECONDS) -> AsyncIterator[Served]:
     """Run ``aiogate serve`` with a config whose journal is in ``journal``."""
     path = folder / "gateway.toml"
     path.write_text(tomli_w.dumps(wanted))
@@ -101,12 +101,12 @@ async def serving(wanted: dict[str, Any], folder: Path) -> AsyncIterator[Served]
     process = await asyncio.create_subprocess_exec(*command, stdout=nowhere, stderr=pipe)
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             served = Served(await clients_url(process.stderr), folder / "journal", process)
             served.operators = (await process.stderr.readline()).decode().split()[1].removesuffix("/metrics")
             await is_ready(served.url)
         yield served
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             await served.stop()
     finally:
         if process.returncode is None:

@@ -99,21 +99,21 @@ def way(request: pytest.FixtureRequest) -> tuple[str, str]:
     return found
 
 
+def application(agent: Storyteller, address: str, way: tuple[str, str]) -> Starlette:
+    """The agent as an ASGI application, whose card names it by one binding and generation."""
+    mine, push = card(address, way), InMemoryPushNotificationConfigStore()
+    handler = DefaultRequestHandler(agent, InMemoryTaskStore(), mine, push_config_store=push, extended_agent_card=mine)
+    routes = [
+        *create_agent_card_routes(mine),
+        *create_jsonrpc_routes(handler, "/", enable_v0_3_compat=True),
+        *create_rest_routes(handler, enable_v0_3_compat=True),
+    ]
+    return Starlette(routes=routes)
+
+
 @pytest.fixture
 async def agent_url(agent: Storyteller, run_app: RunApp, way: tuple[str, str]) -> AsyncIterator[str]:
-    def app(address: str) -> Starlette:
-        mine, push = card(address, way), InMemoryPushNotificationConfigStore()
-        handler = DefaultRequestHandler(
-            agent, InMemoryTaskStore(), mine, push_config_store=push, extended_agent_card=mine
-        )
-        routes = [
-            *create_agent_card_routes(mine),
-            *create_jsonrpc_routes(handler, "/", enable_v0_3_compat=True),
-            *create_rest_routes(handler, enable_v0_3_compat=True),
-        ]
-        return Starlette(routes=routes)
-
-    async with run_app(app) as url:
+    async with run_app(lambda address: application(agent, address, way)) as url:
         yield url
 
 

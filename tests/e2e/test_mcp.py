@@ -93,16 +93,18 @@ async def gateway(agent_url: str, tmp_path: Path) -> AsyncIterator[Served]:
         yield served
 
 
+def application(address: str) -> Starlette:
+    """The server, both by streamable HTTP and by HTTP+SSE."""
+    # as it is deployed: only its own name is served, whatever name the client called the gateway by
+    security = TransportSecuritySettings(allowed_hosts=[address], allowed_origins=[])
+    app = server().streamable_http_app(transport_security=security, event_store=Events())
+    app.router.routes += server().sse_app(transport_security=security).routes
+    return app
+
+
 @pytest.fixture
 async def agent_url(run_app: RunApp) -> AsyncIterator[str]:
-    def app(address: str) -> Starlette:
-        # as it is deployed: only its own name is served, whatever name the client called the gateway by
-        security = TransportSecuritySettings(allowed_hosts=[address], allowed_origins=[])
-        app = server().streamable_http_app(transport_security=security, event_store=Events())
-        app.router.routes += server().sse_app(transport_security=security).routes
-        return app
-
-    async with run_app(app) as url:
+    async with run_app(application) as url:
         yield url
 
 

@@ -71,6 +71,11 @@ class ApiKeys:
             if known.principal is not None:
                 yield known.principal
 
+    def admits(self, key_id: str, exchange: Exchange) -> bool:
+        """Tell whether a key still stands, for what was let in by it before and comes back, such as a ticket."""
+        known = self._known.get(key_id)
+        return known is not None and known.may_be_used(exchange)
+
     def key_store(self) -> tuple[Pepper, frozenset[str]] | None:
         """Return what the store's keys are made with, and the ids that the config has taken; None: no store."""
         return None if self._stored is None else (self._stored.pepper, self._config_ids)

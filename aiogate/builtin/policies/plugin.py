@@ -83,6 +83,17 @@ class Policies:
             for name in sorted(rule.condition(self._config.timezone).names & TOLD):
                 yield f"rule[{index}].deny", name
 
+    def policies(self) -> Iterator[dict[str, object]]:
+        """Yield the rules in their order, for operators."""
+        for rule in self._config.rule:
+            yield {
+                "name": rule.name,
+                "deny": rule.deny,
+                "agents": list(rule.agents),
+                "enforced": rule.enforced,
+                "message": rule.message or None,
+            }
+
     def names(self, agent: Agent) -> frozenset[str]:
         """Return the variables that the enforced rules of an agent mention: what its verdicts depend on.
 

@@ -8,7 +8,7 @@ from aiogate.errors import Refused, refusal
 from aiogate.server.admin.answers import problem
 from aiogate.server.admin.guard import REACHABLE, let_in
 from aiogate.server.admin.route import Handler
-from aiogate.server.admin.running import GATEWAY, Running
+from aiogate.server.admin.running import ALL_ROUTES, GATEWAY, Running
 from aiogate.server.admin.siblings import add_siblings_routes
 from aiogate.server.admin.table import ROUTES
 
@@ -21,7 +21,7 @@ def admin_app(gateway: Running, *, reachable: bool = True) -> web.Application:
     ``reachable`` says whether other machines can call it: then whoever does has to prove who it is.
     """
     app = web.Application(middlewares=[_of_operators_alone])
-    app[GATEWAY], app[REACHABLE] = gateway, reachable
+    app[GATEWAY], app[REACHABLE], app[ALL_ROUTES] = gateway, reachable, ROUTES
     for route in ROUTES:
         if route.method == "GET":
             app.router.add_get(route.path, route.handler)  # and HEAD with it

@@ -7,6 +7,7 @@ from aiohttp import web
 from aiogate.server.admin.answers import json
 from aiogate.server.admin.route import Route
 from aiogate.server.admin.running import gateway_of
+from aiogate.server.admin.schemas import BUDGET, array
 from aiogate.server.admin.whole import of_all
 from aiogate.server.budget_report import budgets_of, plain_budget
 from aiogate.server.merged import merged_budgets
@@ -20,5 +21,11 @@ async def _budgets(request: web.Request) -> web.Response:
 
 
 ROUTES: Final = (
-    Route(method="GET", path="/api/budgets", handler=_budgets, summary="How the counters of all budgets stand."),
+    Route(
+        method="GET",
+        path="/api/budgets",
+        handler=_budgets,
+        summary="How the counters of all budgets stand.",
+        answer=array(BUDGET),
+    ),
 )

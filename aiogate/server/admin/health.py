@@ -5,7 +5,7 @@ from typing import Final
 from aiohttp import web
 
 from aiogate.server.admin.answers import json
-from aiogate.server.admin.route import Route
+from aiogate.server.admin.route import Route, Schema
 from aiogate.server.admin.running import gateway_of
 from aiogate.server.admin.status import verbose
 from aiogate.server.admin.whole import of_all, worker_of
@@ -29,8 +29,28 @@ async def _readyz(request: web.Request) -> web.Response:
     return json(said, status=200 if said["status"] == "ok" else 503)
 
 
+_SAID: Final[Schema] = {
+    "type": "object",
+    "required": ["status"],
+    "properties": {"status": {"enum": ["ok", "unavailable"]}},
+}
+_VERBOSE: Final[dict[str, Schema]] = {"verbose": {"type": "string", "description": "Say what is in force, too."}}
 ROUTES: Final = (
-    Route(method="GET", path="/livez", handler=_livez, summary="Whether the process answers."),
-    Route(method="GET", path="/readyz", handler=_readyz, summary="Whether new exchanges are served."),
-    Route(method="GET", path="/healthz", handler=_readyz, summary="The same as /readyz."),
+    Route(method="GET", path="/livez", handler=_livez, summary="Whether the process answers.", answer=_SAID),
+    Route(
+        method="GET",
+        path="/readyz",
+        handler=_readyz,
+        summary="Whether new exchanges are served; 503: they are not.",
+        answer=_SAID,
+        query=_VERBOSE,
+    ),
+    Route(
+        method="GET",
+        path="/healthz",
+        handler=_readyz,
+        summary="The same as /readyz.",
+        answer=_SAID,
+        query=_VERBOSE,
+    ),
 )

@@ -19,7 +19,7 @@ from aiogate.server.halts import Halt
 from aiogate.server.halts.halt import TARGETS, Kind, duration
 from aiogate.server.halts.in_force import Done
 
-__all__ = ["ROUTES", "plain_halt"]
+__all__ = ["HALT", "ROUTES", "plain_halt"]
 
 _log: Final = logging.getLogger(__name__)
 _TEXT: Final[Schema] = {"type": "string"}
@@ -34,7 +34,7 @@ _FACTS: Final[dict[str, Schema]] = {
     "until": {"type": ["string", "null"], "format": "date-time"},
     "seconds_left": {"type": ["number", "null"]},
 }
-_HALT: Final[Schema] = {
+HALT: Final[Schema] = {
     "type": "object",
     "required": ["id", "kind", "reason", "actor", "since", "until", "seconds_left"],
     "additionalProperties": False,
@@ -42,7 +42,7 @@ _HALT: Final[Schema] = {
 }
 _DONE: Final[Schema] = {
     "type": "object",
-    "required": [*_HALT["required"], "cut", "everywhere", "kept", "journaled"],
+    "required": [*HALT["required"], "cut", "everywhere", "kept", "journaled"],
     "additionalProperties": False,
     "properties": {
         **_FACTS,
@@ -177,7 +177,7 @@ ROUTES: Final = (
         path="/api/kills",
         handler=_list,
         summary="The kills and pauses in force, the oldest first.",
-        answer={"type": "array", "items": _HALT},
+        answer={"type": "array", "items": HALT},
     ),
     Route(
         method="POST",

@@ -30,4 +30,13 @@ def _text(body: bytes) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-ROUTES: Final = (Route(method="GET", path="/metrics", handler=_metrics, summary="Metrics, as Prometheus reads them."),)
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/metrics",
+        handler=_metrics,
+        summary="Metrics, as Prometheus reads them.",
+        answer={"type": "string"},
+        media_type="text/plain",
+    ),
+)

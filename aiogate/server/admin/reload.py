@@ -9,11 +9,25 @@ from aiohttp import web
 from aiogate.errors import refusal
 from aiogate.server.admin.answers import json, problem
 from aiogate.server.admin.asked import BY_WHOM, asked_of, write_down
-from aiogate.server.admin.route import Route
+from aiogate.server.admin.route import Route, Schema
 from aiogate.server.admin.running import gateway_of
+from aiogate.server.admin.schemas import COUNT, FLAG, TEXT, TIME, array, maybe, record
 from aiogate.server.reload import Report
 
-__all__ = ["ROUTES", "plain_report"]
+__all__ = ["REPORT", "ROUTES", "plain_report"]
+
+_PROBLEM: Final[Schema] = record({"path": TEXT, "message": TEXT, "line": maybe(COUNT), "file": maybe(TEXT)})
+REPORT: Final[Schema] = record(
+    {
+        "successful": FLAG,
+        "cause": TEXT,
+        "time": TIME,
+        "generation": COUNT,
+        "problems": array(_PROBLEM),
+        "needs_restart": array(_PROBLEM),
+    }
+)
+"""What has come of one attempt to put a config in force."""
 
 
 def plain_report(report: Report) -> dict[str, Any]:
@@ -49,6 +63,7 @@ ROUTES: Final = (
         path="/api/reload",
         handler=_reload,
         summary="Read the config again.",
+        answer=REPORT,
         query=BY_WHOM,
         problems=("config_invalid", "journal_unavailable"),
     ),

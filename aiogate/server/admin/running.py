@@ -1,16 +1,17 @@
 """The gateway, as the handlers of the admin listener see it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 from aiohttp import web
 
+from aiogate.server.admin.route import Route
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.reload import Reloads
 from aiogate.server.together import Together
 
-__all__ = ["GATEWAY", "Running", "gateway_of"]
+__all__ = ["ALL_ROUTES", "GATEWAY", "Running", "gateway_of"]
 
 
 class Running(Protocol):
@@ -31,6 +32,7 @@ class Running(Protocol):
         ...
 
 
+ALL_ROUTES: Final[web.AppKey[Iterable[Route]]] = web.AppKey("routes")
 GATEWAY: Final = web.AppKey("gateway", Running)
 
 

@@ -7,9 +7,10 @@ from aiohttp import web
 
 from aiogate import __version__
 from aiogate.server.admin.answers import json
-from aiogate.server.admin.reload import plain_report
-from aiogate.server.admin.route import Route
+from aiogate.server.admin.reload import REPORT, plain_report
+from aiogate.server.admin.route import Route, Schema
 from aiogate.server.admin.running import Running, gateway_of
+from aiogate.server.admin.schemas import BREAKER, BUDGET, COUNT, ENDPOINT, FLAG, TEXT, array, maybe, record
 from aiogate.server.admin.whole import of_all, worker_of
 from aiogate.server.breaker_report import statuses_of
 from aiogate.server.budget_report import budgets_of, tightest
@@ -56,4 +57,29 @@ def _agents(generation: Generation) -> list[dict[str, object]]:
     ]
 
 
-ROUTES: Final = (Route(method="GET", path="/api/status", handler=_status, summary="What is in force and under way."),)
+_AGENT: Final[Schema] = record({"id": TEXT, "capabilities": array(TEXT), "breaker": maybe(BREAKER)})
+_FACTS: Final[dict[str, Schema]] = {
+    "version": TEXT,
+    "generation": COUNT,
+    "plugins": array(TEXT),
+    "agents": array(_AGENT),
+    "state": TEXT,
+    "degraded": maybe(TEXT),
+    "gateways": COUNT,
+    "open_exchanges": COUNT,
+    "outgoing_generations": {"type": "object", "additionalProperties": COUNT},
+    "last_reload": REPORT,
+    "breakers": array(BREAKER),
+    "endpoints": {"type": "object", "additionalProperties": array(ENDPOINT)},
+    "checks": {"type": "object", "additionalProperties": FLAG},
+    "budgets": array(BUDGET),
+}
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/api/status",
+        handler=_status,
+        summary="What is in force and under way.",
+        answer={"type": "object", "required": list(_FACTS), "properties": _FACTS},
+    ),
+)

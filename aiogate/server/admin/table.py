@@ -2,7 +2,26 @@
 
 from typing import Final
 
-from aiogate.server.admin import breaker, budgets, events, health, keys, kills, limits, live, metrics, reload, status
+from aiogate.server.admin import (
+    agents,
+    breaker,
+    budgets,
+    config,
+    events,
+    health,
+    journal,
+    keys,
+    kills,
+    limits,
+    live,
+    metrics,
+    openapi,
+    plugins,
+    policies,
+    reload,
+    status,
+    usage,
+)
 from aiogate.server.admin.route import Route
 
 __all__ = ["ROUTES"]
@@ -19,4 +38,11 @@ ROUTES: Final[tuple[Route, ...]] = (
     *limits.ROUTES,
     *live.ROUTES,
     *events.ROUTES,
+    *agents.ROUTES,
+    *usage.ROUTES,
+    *policies.ROUTES,
+    *plugins.ROUTES,
+    *config.ROUTES,
+    *journal.ROUTES,
+    *openapi.ROUTES,
 )

@@ -4,6 +4,7 @@ Knows nothing of HTTP. What gunicorn's arbiter does is left to it; what is overr
 """
 
 import gc
+import importlib
 import logging
 import os
 import signal
@@ -70,6 +71,7 @@ def supervise(  # noqa: PLR0913 - each is said by its name
     pid, settings = os.getpid(), loaded[0]
     sockets = _sockets(settings, _handed_on() or inherited)
     fleet = Fleet(read=read, loaded=loaded, sockets=sockets, seen=seen, say=say)
+    importlib.import_module("aiogate.state.redis")  # what each of them would import otherwise
     try:
         _Supervisor(_Application(fleet), notifier, announce, environ).run()
     except SystemExit as ended:
