@@ -66,6 +66,7 @@ def _shown(said: dict[str, Any], unwell: list[str]) -> Iterator[str]:
     last = said["last_reload"]
     yield f"aiogate {said['version']}, {'; '.join(unwell) if unwell else 'ready, all is well'}"
     yield f"  generation  {said['generation']}, {said['open_exchanges']} open exchanges"
+    yield f"  config      {said['config']['from']}"
     for number, count in said["outgoing_generations"].items():
         yield f"              {count} of them end on generation {number}"
     yield f"  last reload {last['time']} by {last['cause']}: {'in force' if last['successful'] else 'nothing changed'}"
