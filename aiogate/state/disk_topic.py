@@ -180,7 +180,7 @@ class DiskTopic:
         """Return all rows if anything may have changed since they were read last, else None."""
         try:
             inode = self._path.stat().st_ino
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             inode = 0
         if self._db is not None and self._seen is not None and inode != self._seen[1]:
             self._db.close()  # somebody has put another file there, or none
