@@ -5,7 +5,6 @@ They go to the store that the config names, SQLite beside the journal or Redis, 
 gateway on that store knows within a second, and who did it and why is in the journal.
 """
 
-import getpass
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -14,6 +13,7 @@ from urllib.parse import quote
 import click
 import orjson
 
+from aiogate.cli.actor import current_actor
 from aiogate.cli.key_options import checked_id, label, moment, networks, not_empty, span
 from aiogate.cli.operators import admin_options, answer_of
 from aiogate.cli.table import table
@@ -162,7 +162,7 @@ COMMANDS: Final = (create, list_keys, show, rotate, revoke)
 def _asked(act: str, key_id: str, options: dict[str, Any]) -> dict[str, Any]:
     """Do what is asked for, by a gateway or by ourselves; raises ``AiogateError``."""
     config, url = options.pop("config"), options.pop("admin")
-    actor, reason = options.pop("actor", None) or getpass.getuser(), options.pop("reason", "") or "none given"
+    actor, reason = options.pop("actor", None) or current_actor(), options.pop("reason", "") or "none given"
     told = {name: _plain(value) for name, value in options.items() if value not in (None, (), {})}
     if url is None:
         from aiogate.cli.store import ask_store  # noqa: PLC0415 - what a gateway is made of takes long to import
