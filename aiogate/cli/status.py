@@ -73,6 +73,9 @@ def _shown(said: dict[str, Any], unwell: list[str]) -> Iterator[str]:
     for problem in (*last["problems"], *last["needs_restart"]):
         yield indent(str(Problem(**problem)), " " * 14)
     yield f"  state       {said['state']}{_shared(said)}"
+    for worker in said.get("workers", ()):
+        ready = "ready" if worker["ready"] else "not ready"
+        yield f"  worker {worker['name']:<4} pid {worker['pid']}, {ready}, {worker['open_exchanges']} open exchanges"
     yield f"  pipeline    {' > '.join(said['plugins']) or 'empty'}"
     yield "  agents"
     for agent in said["agents"]:

@@ -60,6 +60,9 @@ def _agents(generation: Generation) -> list[dict[str, object]]:
 
 
 _AGENT: Final[Schema] = record({"id": TEXT, "capabilities": array(TEXT), "breaker": maybe(BREAKER)})
+_WORKER: Final[Schema] = record(
+    {"name": TEXT, "pid": COUNT, "generation": COUNT, "open_exchanges": COUNT, "ready": FLAG}
+)
 _CONFIG: Final[Schema] = {
     "type": "object",
     "required": ["from"],
@@ -89,6 +92,7 @@ _FACTS: Final[dict[str, Schema]] = {
     "endpoints": {"type": "object", "additionalProperties": array(ENDPOINT)},
     "checks": {"type": "object", "additionalProperties": FLAG},
     "budgets": array(BUDGET),
+    "workers": array(_WORKER),
 }
 ROUTES: Final = (
     Route(
@@ -96,6 +100,6 @@ ROUTES: Final = (
         path="/api/status",
         handler=_status,
         summary="What is in force and under way.",
-        answer={"type": "object", "required": list(_FACTS), "properties": _FACTS},
+        answer={"type": "object", "required": [name for name in _FACTS if name != "workers"], "properties": _FACTS},
     ),
 )
