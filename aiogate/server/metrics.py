@@ -88,10 +88,16 @@ class Metrics:
 
     def _charge(self, exchange: Exchange, nanousd: int) -> None:
         """Charge the cost centres; what nobody pays for is under ``""``."""
-        shares = split_up(nanousd, dict(exchange.cost_centers)) if len(exchange.cost_centers) > 1 else None
-        for name, part in (shares or {payer_of(exchange) or "": nanousd}).items():
-            name = kept(name, self._cost_centers)  # noqa: PLW2901 - the one that is counted by
-            self._cost_centers[name] = self._cost_centers.get(name, 0) + part
+        known = self._cost_centers
+        if len(exchange.cost_centers) > 1:
+            for name, part in split_up(nanousd, dict(exchange.cost_centers)).items():
+                counted = kept(name, known)
+                known[counted] = known.get(counted, 0) + part
+            return
+        payer = payer_of(exchange) or ""
+        if payer not in known:
+            payer = kept(payer, known)
+        known[payer] = known.get(payer, 0) + nanousd
 
     def hits(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return how often each rule has refused an exchange, and how often one in the shadow would have."""

@@ -36,7 +36,8 @@ KEPT_SECONDS: Final = 30 * 86400.0
 """For so long a key is still listed that has expired or was revoked."""
 OVERLAP_SECONDS: Final = 86400.0
 """For so long the old secret is good beside the new one, where nobody says otherwise."""
-MOST_KEYS: Final = 100_000
+MOST_KEYS: Final = 10_000
+"""Those that are over and still listed included."""
 _SECRET_BYTES: Final = 32
 _SUFFIX_BYTES: Final = 3
 _LONGEST_SLUG: Final = 57
@@ -218,19 +219,21 @@ class KeyBook:
 
     async def _the_pepper(self) -> bytes:
         """Return the pepper that new keys are made with; one that other keys were not made with is none."""
-        known = {stored.pepper_id for stored in self._living()}
-        pepper = await asyncio.to_thread(self._pepper.read if known else self._pepper.make)
+        pepper = await asyncio.to_thread(self._pepper.read)
+        here = "" if pepper is None else Pepper.id_of(pepper)
+        others = set[str]()
+        for stored in self._living():
+            if stored.pepper_id == here and pepper is not None:
+                return pepper
+            others.add(stored.pepper_id)
+        if not others:
+            return await asyncio.to_thread(self._pepper.make)
+        made = f"the keys of the store were made with pepper {', '.join(sorted(others))}"
         if pepper is None:
-            msg = f"the keys of the store were made with pepper {', '.join(sorted(known))}, and here is none"
-            raise Refused(
-                refusal("other_pepper", f"{msg}: give it as plugins.api_keys.pepper or in {self._pepper.place}")
-            )
-        here = Pepper.id_of(pepper)
-        if known and here not in known:
-            msg = f"the keys of the store were made with pepper {', '.join(sorted(known))}, not with {here}"
-            hint = f"which is in {self._pepper.place}: give the right one, or revoke those keys first"
-            raise Refused(refusal("other_pepper", f"{msg}, {hint}"))
-        return pepper
+            hint = f"give it as plugins.api_keys.pepper or in {self._pepper.place}"
+            raise Refused(refusal("other_pepper", f"{made}, and here is none: {hint}"))
+        hint = f"which is in {self._pepper.place}: give the right one, or revoke those keys first"
+        raise Refused(refusal("other_pepper", f"{made}, not with {here}, {hint}"))
 
     def _living(self) -> Iterator[StoredKey]:
         for name, entry in self._topic.entries.items():

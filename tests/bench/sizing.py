@@ -78,12 +78,11 @@ async def size(workers: int, seconds: float, streams: int, both: Ends) -> Sized:
     with redis_server() as server, tempfile.TemporaryDirectory(prefix="aiogate-sizing-") as made:
         async with agent_running(cores, both) as agent, _gateway(workers, Path(made), agent, server, cores) as target:
             alone, _ = await _asked(server, target, both, connections=1, seconds=seconds / 2)
-            idle = memory(target.session).uss_kib
+            idle = memory(target.session).uss_kib  # before there was anything that memory is left over from
+            async with running(Load(mode="streams", question=IDLE, connections=streams), target.port, both):
+                held = memory(target.session).uss_kib - idle
             (scripts, commands), counted = await _asked(server, target, both, connections=64, seconds=seconds)
             spent = counted["cpu_us"] / counted["answers"]
-            before = memory(target.session).uss_kib
-            async with running(Load(mode="streams", question=IDLE, connections=streams), target.port, both):
-                held = memory(target.session).uss_kib - before
             event_us = await _events(target, both, streams, seconds)
     return Sized(
         workers=workers,
@@ -152,7 +151,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.sizing", description=__doc__)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seconds", type=float, default=6.0, help="of each window")
-    parser.add_argument("--streams", type=int, default=400)
+    parser.add_argument("--streams", type=int, default=1_000)
     asked = parser.parse_args(words)
     files_allowed()
     both = ends()
