@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import attrs
 
-__all__ = ["CALL_BYTES", "CARD", "EXTENDED_CARD", "METHODS", "Call", "call_of", "same_method"]
+__all__ = ["CALL_BYTES", "CARD", "EXTENDED_CARD", "METHODS", "TOO_LONG", "Call", "call_of", "same_method"]
 
 CALL_BYTES: Final = 1024 * 1024
 """A body that is longer is not read for what it calls."""
@@ -66,7 +66,7 @@ _TWICE: Final = "a member of its JSON is there twice, or in another spelling"
 _LONG_NAME: Final = "the name of the method or of the tool is too long"
 _NO_JSON: Final = "it is no JSON-RPC request"
 _DIFFER: Final = "the headers Mcp-Method and Mcp-Name say something else than the body"
-_TOO_LONG: Final = f"it is longer than {CALL_BYTES} bytes"
+TOO_LONG: Final = f"it is longer than {CALL_BYTES} bytes"
 
 
 @attrs.frozen(kw_only=True)
@@ -132,7 +132,7 @@ def _of_mcp(method: str, headers: Mapping[str, str], body: bytes | None) -> Call
 def _called(body: bytes | None) -> Call:
     """Return what a JSON-RPC request calls; strictly, for any reader has to find the same in it."""
     if body is None or len(body) > CALL_BYTES:
-        return Call(unclear=_TOO_LONG)
+        return Call(unclear=TOO_LONG)
     try:
         said = loads(body, object_pairs_hook=_once)
     except _TwiceError:
@@ -171,7 +171,7 @@ def _of_headers(headers: Mapping[str, str]) -> Call:
     """Return what the headers alone say, for the journal; whoever decides by it reads the body."""
     method = headers.get("Mcp-Method", "")
     tool = _decoded(headers.get("Mcp-Name", "")) if method == _TOOL else ""
-    return Call(method=method, tool=tool, unclear="" if method else _TOO_LONG)
+    return Call(method=method, tool=tool, unclear="" if method else TOO_LONG)
 
 
 def _decoded(name: str) -> str:

@@ -200,6 +200,11 @@ class State(Protocol):
         ...
 
     @property
+    def losses(self) -> int:
+        """How often the counters may have lost something: they could not be reached, or had begun anew."""
+        ...
+
+    @property
     def open_grants(self) -> int:
         """How many grants of this process are not settled: of exchanges under way, and of nothing else."""
         ...
@@ -229,6 +234,10 @@ class State(Protocol):
 
     async def resume(self, claims: Sequence[Claim]) -> None:
         """Let counters of periods begin with what was spent before, ``amount``; one that is known stays as it is."""
+        ...
+
+    async def make_up(self, claims: Sequence[Claim]) -> None:
+        """Let counters of periods have spent ``amount`` at least, which somebody knows; none goes down by it."""
         ...
 
     async def standings(self, counters: Sequence[str], *, age_seconds: float | None = 0.0) -> Sequence[Standing]:

@@ -13,7 +13,7 @@ import attrs
 from multidict import CIMultiDict
 
 from aiogate.agent import Agent
-from aiogate.calls import CALL_BYTES, Call, call_of
+from aiogate.calls import CALL_BYTES, TOO_LONG, Call, call_of
 from aiogate.claims import Grant, Quota
 from aiogate.errors import Refusal
 
@@ -357,7 +357,7 @@ class Exchange:
             is_long = self.content_length is not None and self.content_length > CALL_BYTES
             body = None if is_long else await self.read_body(CALL_BYTES)
         if body is None and protocol == "mcp":
-            return Call(protocol=protocol, unclear=f"it is longer than {CALL_BYTES} bytes")
+            return Call(protocol=protocol, unclear=TOO_LONG)
         asked = (protocol, self.method, self.path, self.request_headers, body)
         if body is not None and len(body) > _QUICK_BYTES:  # the loop has others to serve
             return await asyncio.to_thread(call_of, *asked)

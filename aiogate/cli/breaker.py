@@ -1,12 +1,12 @@
 """``aiogate breaker``: takes an agent of a gateway that runs out of service, or puts it back."""
 
-import getpass
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import click
 import orjson
 
+from aiogate.cli.actor import current_actor
 from aiogate.cli.operators import admin_options, answer_of, url_of
 
 __all__ = ["breaker"]
@@ -39,7 +39,7 @@ def breaker(  # noqa: PLR0913, PLR0917 - one argument for each option
     verb: str, agent: str, reason: str, actor: str | None, config: Path, admin: str | None, *, as_json: bool
 ) -> None:
     """Tell a breaker what to do."""
-    query = urlencode({"actor": actor or getpass.getuser(), "reason": reason})
+    query = urlencode({"actor": actor or current_actor(), "reason": reason})
     path = f"/api/breaker/{quote(agent, safe='')}/{verb}?{query}"
     said = answer_of(url_of(config, admin), path, "POST")
     if as_json:

@@ -23,7 +23,8 @@ _INVALID = 422
         aiogate reload --config conf/gateway.toml
 
     The config names the admin listener that is asked; the gateway reads the file that it was started with. Exits with
-    0 when the new config is in force and with 78 when it has problems: then nothing has changed.
+    0 when the new config is in force, in all workers, and with 78 when it has problems: then nothing has changed in
+    any of them.
     """
 )
 @admin_options
@@ -37,7 +38,8 @@ def reload(ctx: click.Context, config: Path, admin: str | None, *, as_json: bool
     if as_json:
         click.echo(orjson.dumps(said, option=orjson.OPT_INDENT_2))
     elif status == _OK:
-        click.echo(f"generation {said['generation']} is in force")
+        workers = said.get("workers", 1)
+        click.echo(f"generation {said['generation']} is in force{f' in {workers} workers' if workers > 1 else ''}")
         for kept in said["needs_restart"]:
             click.echo(f"aiogate: warning: {Problem(**kept)}", err=True)
     else:

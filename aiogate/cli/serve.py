@@ -11,8 +11,10 @@ from pathlib import Path
 
 import attrs
 import click
+from click.core import ParameterSource
 
 from aiogate.cli.announce import announcement
+from aiogate.cli.shared_store import prefix_option, state_option
 from aiogate.pipeline.load import load
 from aiogate.server.follow import Look
 from aiogate.server.gateway import Gateway
@@ -20,6 +22,7 @@ from aiogate.server.inherited import Inherited
 from aiogate.server.notify import Notifier
 from aiogate.server.process import allow_many_files, loop_factory
 from aiogate.server.process import serve as serve_until_told
+from aiogate.server.reload import Load
 
 __all__ = ["serve"]
 
@@ -46,6 +49,7 @@ class _Workers(click.ParamType[int]):
     Example:
         aiogate serve conf/gateway.toml
         aiogate serve conf/production.toml --workers 4
+        AIOGATE_STATE=redis://redis:6379/0 aiogate serve
 
     SIGTERM or Ctrl-C drains: /readyz says no, after `drain_delay_seconds` nobody is let in any more, open exchanges may
     end within `grace_seconds`; a second one ends them, as SIGQUIT does at once. SIGHUP reads the config again, as
@@ -55,6 +59,9 @@ class _Workers(click.ParamType[int]):
     supervises and takes the signals: a worker that dies is replaced, a new config is in force in all of them or in
     none, and SIGUSR2 puts another version of aiogate in the place of the running one: once its workers serve, the old
     ones drain.
+
+    With --state, or AIOGATE_STATE where no FILE is named, the config is the one that was pushed to that Redis (aiogate
+    config push), and each that is pushed later is in force within a second. Its relative paths start here.
 
     A supervisor hears of it by NOTIFY_SOCKET, and may hand over the sockets to listen on by LISTEN_FDS: see
     conf/deploy/aiogate.service and aiogate.socket.
@@ -70,13 +77,39 @@ class _Workers(click.ParamType[int]):
     envvar="AIOGATE_WORKERS",
     help="How many processes serve, whatever [server] workers says; auto: one for each processor.",
 )
-def serve(file: Path, *, watch: bool, workers: int | None) -> None:
+@state_option("Serve the config that was pushed to this Redis, in the place of a file: redis://host:6379/0.")
+@prefix_option
+@click.pass_context
+def serve(  # noqa: PLR0913 - one argument for each option
+    ctx: click.Context, file: Path, state: str | None, prefix: str | None, *, watch: bool, workers: int | None
+) -> None:
     """Serve a config until a signal ends it."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if state is not None and _is_by_store(ctx, watch=watch):
+        from aiogate.cli.serve_pushed import followed  # noqa: PLC0415 - only here
+
+        with followed(state, prefix, workers) as generations:
+            _serve(generations, None)
+        return
+    _serve(partial(load, file, os.environ, workers=workers), Look.at(file) if watch else None)
+
+
+def _is_by_store(ctx: click.Context, *, watch: bool) -> bool:
+    """Tell whether a store says what to serve; a file that somebody names goes before a store of the environment's."""
+    named = ctx.get_parameter_source("file") is not ParameterSource.DEFAULT
+    told = ctx.get_parameter_source("state") is ParameterSource.COMMANDLINE
+    if told and ctx.get_parameter_source("file") is ParameterSource.COMMANDLINE:
+        msg = "there is a FILE and a --state: serve the one or the other"
+        raise click.UsageError(msg)
+    if watch and (told or not named):
+        msg = "--watch is for files; what is pushed to a store is followed anyway"
+        raise click.UsageError(msg)
+    return told or not named
+
+
+def _serve(read: Load, seen: Look | None) -> None:
     environ = dict(os.environ)
-    seen = Look.at(file) if watch else None
     notifier, inherited = Notifier.of(os.environ), Inherited.of(os.environ)
-    read = partial(load, file, os.environ, workers=workers)
     settings, pipeline = read()
     allow_many_files()
     if settings.server.workers > 1:

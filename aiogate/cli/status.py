@@ -67,12 +67,16 @@ def _shown(said: dict[str, Any], unwell: list[str]) -> Iterator[str]:
     last = said["last_reload"]
     yield f"aiogate {said['version']}, {'; '.join(unwell) if unwell else 'ready, all is well'}"
     yield f"  generation  {said['generation']}, {said['open_exchanges']} open exchanges"
+    yield f"  config      {said['config']['from']}"
     for number, count in said["outgoing_generations"].items():
         yield f"              {count} of them end on generation {number}"
     yield f"  last reload {last['time']} by {last['cause']}: {'in force' if last['successful'] else 'nothing changed'}"
     for problem in (*last["problems"], *last["needs_restart"]):
         yield indent(str(Problem(**problem)), " " * 14)
     yield f"  state       {said['state']}{_shared(said)}"
+    for worker in said.get("workers", ()):
+        ready = "ready" if worker["ready"] else "not ready"
+        yield f"  worker {worker['name']:<4} pid {worker['pid']}, {ready}, {worker['open_exchanges']} open exchanges"
     yield f"  pipeline    {' > '.join(said['plugins']) or 'empty'}"
     for halt in said["halts"]:
         until = "" if halt["until"] is None else f" until {halt['until'][:19]}"

@@ -28,7 +28,7 @@ from aiogate.settings.model import JournalSettings, StateSettings
 from aiogate.settings.structure import Structurer
 from aiogate.state.keybook import Author
 
-__all__ = ["Store", "ask_store"]
+__all__ = ["Store", "ask_store", "opened"]
 
 T = TypeVar("T")
 
@@ -67,17 +67,18 @@ class Store:
             raise SettingsError(str(config), document.in_order(problems))
         return cls(state, journal, tuple(keepers))
 
-    @asynccontextmanager
-    async def opened(self, clock: Clock) -> AsyncIterator[Board]:
-        """Open the board; raises ``AiogateError`` where it cannot be asked."""
-        board: Any = await open_board(self.state, self.journal.dir, clock)
-        try:
-            if board.degraded is not None:
-                msg = f"the store cannot be asked: {board.degraded}"
-                raise AiogateError(msg)
-            yield board
-        finally:
-            await board.close()
+
+@asynccontextmanager
+async def opened(state: StateSettings, directory: Path, clock: Clock) -> AsyncIterator[Board]:
+    """Open the board; raises ``AiogateError`` where it cannot be asked."""
+    board: Any = await open_board(state, directory, clock)
+    try:
+        if board.degraded is not None:
+            msg = f"the store cannot be asked: {board.degraded}"
+            raise AiogateError(msg)
+        yield board
+    finally:
+        await board.close()
 
 
 def ask_store(config: Path, act: str, key_id: str, told: Mapping[str, Any], author: tuple[str, str]) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def ask_store(config: Path, act: str, key_id: str, told: Mapping[str, Any], auth
 async def _ask(store: Store, act: Act, key_id: str, told: Mapping[str, Any], author: Author) -> dict[str, Any]:
     clock = Clock()
     journal = Journal(store.journal, clock)
-    async with store.opened(clock) as board:
+    async with opened(store.state, store.journal.dir, clock) as board:
         if act not in {"list", "show"}:
             journal.open()
         try:

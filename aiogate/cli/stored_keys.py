@@ -5,7 +5,6 @@ They go to the store that the config names, SQLite beside the journal or Redis, 
 gateway on that store knows within a second, and who did it and why is in the journal.
 """
 
-import getpass
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -14,6 +13,7 @@ from urllib.parse import quote
 import click
 import orjson
 
+from aiogate.cli.actor import current_actor
 from aiogate.cli.key_options import checked_id, label, moment, networks, not_empty, span
 from aiogate.cli.operators import admin_options, answer_of
 from aiogate.cli.table import table
@@ -84,7 +84,7 @@ def list_keys(*, as_json: bool, **options: Any) -> None:  # noqa: ANN401 - likew
     if as_json:
         _print(keys)
     else:
-        rows = [[_cell(key[name]) for name in _COLUMNS] for key in keys]
+        rows = [[_cell(key.get(name)) for name in _COLUMNS] for key in keys]
         click.echo(table(_COLUMNS, rows, None, left=len(_COLUMNS)) if rows else "there are no keys in the store")
 
 
@@ -153,7 +153,8 @@ def revoke(key_id: str, *, kill: bool, as_json: bool, **options: Any) -> None:  
     if as_json:
         _print(said)
     else:
-        click.echo(f"key {key_id} of {said['principal']} is revoked{', and what it had under way is cut' * kill}")
+        whose = f" of {said['principal']}" if "principal" in said else ""
+        click.echo(f"key {key_id}{whose} is revoked{', and what it had under way is cut' * kill}")
 
 
 COMMANDS: Final = (create, list_keys, show, rotate, revoke)
@@ -162,7 +163,7 @@ COMMANDS: Final = (create, list_keys, show, rotate, revoke)
 def _asked(act: str, key_id: str, options: dict[str, Any]) -> dict[str, Any]:
     """Do what is asked for, by a gateway or by ourselves; raises ``AiogateError``."""
     config, url = options.pop("config"), options.pop("admin")
-    actor, reason = options.pop("actor", None) or getpass.getuser(), options.pop("reason", "") or "none given"
+    actor, reason = options.pop("actor", None) or current_actor(), options.pop("reason", "") or "none given"
     told = {name: _plain(value) for name, value in options.items() if value not in (None, (), {})}
     if url is None:
         from aiogate.cli.store import ask_store  # noqa: PLC0415 - what a gateway is made of takes long to import

@@ -24,7 +24,7 @@ from aiogate.journal.sealed import DamagedError, length, open_segment
 from aiogate.journal.segment import SEALED_SUFFIX, name_of, segments
 from aiogate.journal.tally import Key, Tally
 
-__all__ = ["Backlog", "Batch", "Line"]
+__all__ = ["Backlog", "Batch", "Line", "source_of"]
 
 _LOCK_FILE: Final = "shipped.lock"
 _POSITIONS_FILE: Final = "shipped.json"
@@ -82,7 +82,7 @@ class Backlog:
             lock = os.open(directory / _LOCK_FILE, os.O_RDWR | os.O_CREAT, _MODE)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                backlog = cls(directory, _source_of(directory), _positions_of(directory), lock=lock)
+                backlog = cls(directory, source_of(directory), _positions_of(directory), lock=lock)
             except BaseException:
                 os.close(lock)
                 raise
@@ -215,16 +215,19 @@ def _add(tally: Tally, record: Record) -> None:
             return
 
 
-def _source_of(directory: Path) -> str:
+def source_of(directory: Path) -> str:
+    """Return the id of the journal in a directory, made now if there is none."""
     path = directory / _SOURCE_FILE
-    try:
-        found = path.read_text("ascii").strip()
-    except FileNotFoundError:
-        found = ""
-    if not found:
-        found = secrets.token_hex(8)
-        _write(path, found.encode() + b"\n")
-    return found
+    if not path.exists():
+        made = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        _write(made, secrets.token_hex(8).encode())
+        try:
+            os.link(made, path)  # of two who make one at once one is the first
+        except FileExistsError:
+            pass
+        finally:
+            made.unlink()
+    return path.read_text("ascii").strip()
 
 
 def _positions_of(directory: Path) -> dict[str, int]:

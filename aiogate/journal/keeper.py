@@ -52,6 +52,8 @@ class Keeper:
     _seconds: float = 5.0
     may_go: Callable[[Path], bool] = attrs.field(default=lambda _path: True, init=False)
     """Whether a segment may be removed whose time is over."""
+    may_keep: Callable[[], bool] = attrs.field(default=lambda: True, init=False)
+    """Whether this process knows what the keeper has to know."""
     _stopping: threading.Event = attrs.field(factory=threading.Event, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
     _lock: int | None = attrs.field(default=None, init=False)
@@ -104,6 +106,8 @@ class Keeper:
 
     def takes_over(self) -> bool:
         """Become the keeper if there is none, and tell; a second one would do no harm, and no good."""
+        if not self.may_keep():
+            return False
         self._settings.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(self._settings.dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -105,12 +105,17 @@ def card_in(body: bytes, places: Places, *, in_result: bool) -> bytes:
     if type(said) is not dict:
         msg = "the agent's card is no JSON object"
         raise CardError(msg)
-    if in_result and type(result := _said(said, "result")) is dict:
+    if not in_result:
+        return orjson.dumps(_moved(said, places))
+    result = _said(said, "result")
+    if type(result) is dict and _has_addresses(result):
         rest = {name: value for name, value in said.items() if _plain(name) != "result"}
         return orjson.dumps({**rest, "result": _moved(result, places)})
-    if in_result and not any(_plain(name) in _INTERFACES | {_URL} for name in said):
-        return body
-    return orjson.dumps(_moved(said, places))
+    return orjson.dumps(_moved(said, places)) if _has_addresses(said) else body
+
+
+def _has_addresses(card: Mapping[str, Any]) -> bool:
+    return any(_plain(name) in _INTERFACES | {_URL} for name in card)
 
 
 def etag_of(body: bytes) -> str:

@@ -26,6 +26,8 @@ class EndpointEvent:
 
     def __init__(self, places: Places) -> None:
         self._places = places
+        self.query = ""
+        """What is put behind the path, so that messages find the endpoint that the stream comes from."""
         self._held = b""
         self._is_past = False
 
@@ -65,4 +67,7 @@ class EndpointEvent:
             moved = self._places.moved(said)
         else:
             moved = self._places.path(said) if said.startswith("/") else said
-        return _ELSEWHERE.decode() if moved is None else f"data: {moved}"
+        if moved is None:
+            return _ELSEWHERE.decode()
+        mark = f"{'&' if '?' in moved else '?'}{self.query}" if self.query else ""
+        return f"data: {moved}{mark}"

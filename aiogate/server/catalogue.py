@@ -66,13 +66,22 @@ async def with_cards(reply: Reply, exchange: Exchange, cards: Cards, upstream: U
 
 
 async def _fetched(agent: Agent, upstream: Upstream, public: str) -> Any:  # noqa: ANN401 - parsed JSON
-    for path in _PATHS:
-        destination = upstream.to(agent)
-        response, head = await destination.open("GET", destination.envelope.probe(path), None)
+    destination = upstream.to(agent)
+    failed: UpstreamError | None = None
+    for place in range(len(agent.urls) or 1):
+        way = destination.at(place)
         try:
-            if head.status == HTTPStatus.OK:
-                return orjson.loads(card_in(await held(response, agent), places_of(agent, public), in_result=False))
-        finally:
-            response.close()
+            for path in _PATHS:
+                response, head = await way.open("GET", way.envelope.probe(path), None)
+                try:
+                    if head.status == HTTPStatus.OK:
+                        body = await held(response, agent)
+                        return orjson.loads(card_in(body, places_of(agent, public), in_result=False))
+                finally:
+                    response.close()
+        except UpstreamError as error:
+            failed = error
+    if failed is not None:
+        raise failed
     msg = f"agent {agent.id!r} has no card at {' or '.join(_PATHS)}"
     raise CardError(msg)

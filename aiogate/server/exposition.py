@@ -41,5 +41,6 @@ def counted_of(gateway: _Known) -> list[Metric]:
         *breaker_metrics(generation),
         *endpoint_metrics(house),
         *shipping_metrics(house),
+        *(() if house.state_probe is None else house.state_probe.metrics()),
         *vitals(gateway),
     ]

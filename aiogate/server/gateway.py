@@ -48,6 +48,7 @@ from aiogate.server.revoked import cut_what_is_revoked
 from aiogate.server.sampling import Sampling
 from aiogate.server.shipper import Shipper
 from aiogate.server.siblings import Siblings
+from aiogate.server.state_probe import StateProbe
 from aiogate.server.together import Together
 from aiogate.server.walk import Walk
 from aiogate.settings.model import Address, Settings
@@ -159,7 +160,7 @@ class Gateway:
         keeper = Keeper(self.settings.journal, self.clock)
         if (central := await asyncio.to_thread(central_of, self.settings.state)) is not None:
             house.shipper = Shipper(self.settings.journal.dir, central, self.clock)
-            keeper.may_go = house.shipper.has_all_of
+            keeper.may_go, keeper.may_keep = house.shipper.has_all_of, house.shipper.ships
             house.shipper.start()
             self._rooms.push_async_callback(house.shipper.stop)
         keeper.start()
@@ -170,6 +171,9 @@ class Gateway:
         await self._open_halts()
         house.metrics.started(lambda: len(house.open_exchanges), house.state, house.journal)
         house.upstream.watch.add(Sampling(self))
+        if self.settings.state.url.reveal() != "memory://":
+            house.state_probe = StateProbe(house.state, self.clock, house.tasks.spawn)
+            house.upstream.watch.add(house.state_probe)
         self.pace = Pace(house.upstream.watch, lambda: self.settings.server)
         self.reloads = Reloads(self, house, self.load, self.retired)
         self.together = Together(self.reloads, self.siblings, lambda: self.generation.number)

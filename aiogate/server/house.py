@@ -25,6 +25,7 @@ from aiogate.server.metrics import Metrics
 from aiogate.server.notify import Notifier
 from aiogate.server.shipper import Shipper
 from aiogate.server.siblings import Siblings
+from aiogate.server.state_probe import StateProbe
 from aiogate.settings.model import ServerSettings
 from aiogate.state import State
 
@@ -115,6 +116,7 @@ class House:
     crowd: Crowd = attrs.field(factory=Crowd)
     cards: Cards = attrs.field(factory=Cards)
     halts: Halts = attrs.field(factory=Halts)
+    state_probe: StateProbe | None = None
     open_exchanges: dict[str, UnderWay] = attrs.field(factory=dict)
     shipper: Shipper | None = None
     """Ships the journal; None: nobody else wants to know it."""

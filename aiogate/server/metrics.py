@@ -54,6 +54,7 @@ class Metrics:
         self._generation = 0
         self._reloaded = True
         self._reloaded_at = 0.0
+        self._loads = {True: 0, False: 0}
         self._open_exchanges: Callable[[], int] = int
         self._state: State | None = None
         self._degraded = 0
@@ -69,6 +70,7 @@ class Metrics:
         """Tell which config is in force, and whether the last attempt to load one has worked; ``at`` is wall time."""
         self._generation = generation
         self._reloaded = successful
+        self._loads[successful] += 1
         if successful:
             self._reloaded_at = at
 
@@ -86,10 +88,16 @@ class Metrics:
 
     def _charge(self, exchange: Exchange, nanousd: int) -> None:
         """Charge the cost centres; what nobody pays for is under ``""``."""
-        shares = split_up(nanousd, dict(exchange.cost_centers)) if len(exchange.cost_centers) > 1 else None
-        for name, part in (shares or {payer_of(exchange) or "": nanousd}).items():
-            name = kept(name, self._cost_centers)  # noqa: PLW2901 - the one that is counted by
-            self._cost_centers[name] = self._cost_centers.get(name, 0) + part
+        known = self._cost_centers
+        if len(exchange.cost_centers) > 1:
+            for name, part in split_up(nanousd, dict(exchange.cost_centers)).items():
+                counted = kept(name, known)
+                known[counted] = known.get(counted, 0) + part
+            return
+        payer = payer_of(exchange) or ""
+        if payer not in known:
+            payer = kept(payer, known)
+        known[payer] = known.get(payer, 0) + nanousd
 
     def hits(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return how often each rule has refused an exchange, and how often one in the shadow would have."""
@@ -114,6 +122,10 @@ class Metrics:
         yield GaugeMetricFamily("aiogate_config_last_reload_successful", successful, int(self._reloaded))
         when = "Unix time since when a config is in force."
         yield GaugeMetricFamily("aiogate_config_last_reload_success_timestamp_seconds", when, self._reloaded_at)
+        loads = CounterMetricFamily("aiogate_config_loads", "Configs that were loaded or refused.", labels=["result"])
+        for loaded, times in self._loads.items():
+            loads.add_metric(["loaded" if loaded else "refused"], times)
+        yield loads
         yield GaugeMetricFamily("aiogate_open_exchanges", "Exchanges under way.", self._open_exchanges())
         if self._journal is not None:
             yield from _of_the_journal(self._journal)

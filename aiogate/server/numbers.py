@@ -13,19 +13,12 @@ from aiogate.claims import Quota
 from aiogate.exchange import Exchange, Outcome, Usage
 from aiogate.proxy.failed_calls import FAILURES
 
-__all__ = ["CLASSES", "OTHER", "AgentNumbers", "Histogram", "count", "kept"]
+__all__ = ["OTHER", "AgentNumbers", "Histogram", "count", "kept"]
 
 _DURATION_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _OVERHEAD_SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
 _GAP_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
-CLASSES: Final = (
-    ("cached_input", "cached_input_tokens"),
-    ("cache_write", "cache_write_tokens"),
-    ("input_audio", "input_audio_tokens"),
-    ("reasoning", "reasoning_tokens"),
-    ("output_audio", "output_audio_tokens"),
-)
-"""Classes of tokens that are part of ``input`` or ``output``, and where a usage has them."""
+_RESULTS: Final = tuple(f"{hundreds}xx" for hundreds in range(10))
 _MOST_NAMES: Final = 200
 OTHER: Final = "other"
 
@@ -62,6 +55,7 @@ class AgentNumbers:
         ends: by outcome and status.
         refusals: by code and rule.
         attempts: requests that were sent to it, by what came of them.
+        classes: tokens by a class that is part of the input or of the output.
         admitted: by the name of the limit or budget that had enough left.
     """
 
@@ -87,16 +81,12 @@ def kept(name: str, known: dict[str, int]) -> str:
     return name if name in known or len(known) < _MOST_NAMES else OTHER
 
 
-def count(numbers: AgentNumbers, exchange: Exchange) -> None:
+def count(numbers: AgentNumbers, exchange: Exchange) -> None:  # noqa: C901 - what is not there costs one look
     """Count an exchange that has ended; of what an ordinary one does not have nothing is looked at twice."""
     end = (exchange.outcome or "", exchange.status)
     numbers.ends[end] = numbers.ends.get(end, 0) + 1
-    started, forwarded, first_byte, answered = (
-        exchange.started,
-        exchange.forwarded,
-        exchange.first_byte,
-        exchange.answered,
-    )
+    started, forwarded = exchange.started, exchange.forwarded
+    first_byte, answered = exchange.first_byte, exchange.answered
     if exchange.ended is not None:
         numbers.duration.add(exchange.ended - started)
     if forwarded is not None and answered is not None and first_byte is not None:
@@ -104,9 +94,12 @@ def count(numbers: AgentNumbers, exchange: Exchange) -> None:
         numbers.first_byte.add(answered - started)
     if exchange.longest_gap is not None:
         numbers.gap.add(exchange.longest_gap)
-    if exchange.quotas:
-        _count_quotas(numbers, exchange.quotas, refused=exchange.grant is None)
-    if forwarded is not None:
+    if exchange.quotas and exchange.grant is not None:
+        _count_quotas(numbers.admitted, exchange.quotas)
+    if first_byte is not None and not exchange.attempts:
+        result = _RESULTS[exchange.status // 100]
+        numbers.attempts[result] = numbers.attempts.get(result, 0) + 1
+    elif forwarded is not None:
         _count_attempts(numbers, exchange)
     if exchange.refusal is not None:
         _count_refusal(numbers, exchange.refusal.code, exchange.refusal.rule or "")
@@ -123,16 +116,15 @@ def count(numbers: AgentNumbers, exchange: Exchange) -> None:
     numbers.cost_nanousd += exchange.cost_nanousd or 0
 
 
-def _count_quotas(numbers: AgentNumbers, quotas: tuple[Quota, ...], *, refused: bool) -> None:
+def _count_quotas(admitted: dict[str, int], quotas: tuple[Quota, ...]) -> None:
     """Count the limits that had enough left; those that had not are among the refusals."""
-    if refused:
-        return
-    admitted = numbers.admitted
     for quota in quotas:
         name = quota[0].name
-        if name not in admitted:
+        try:
+            admitted[name] += 1
+        except KeyError:
             name = kept(name, admitted)
-        admitted[name] = admitted.get(name, 0) + 1
+            admitted[name] = admitted.get(name, 0) + 1
 
 
 def _count_refusal(numbers: AgentNumbers, code: str, rule: str) -> None:
@@ -150,8 +142,6 @@ def _count_attempts(numbers: AgentNumbers, exchange: Exchange) -> None:
             for one in exchange.attempts
             if one.agent is exchange.agent
         ]
-    elif exchange.first_byte is not None:
-        results = [f"{exchange.status // 100}xx"]
     elif exchange.outcome is Outcome.UPSTREAM_FAILED and exchange.refusal is not None:
         results = [exchange.refusal.code]
     else:
@@ -164,6 +154,14 @@ def _count_attempts(numbers: AgentNumbers, exchange: Exchange) -> None:
 def _count_tokens(numbers: AgentNumbers, usage: Usage) -> None:
     numbers.input_tokens += usage.input_tokens or 0
     numbers.output_tokens += usage.output_tokens or 0
-    for name, field in CLASSES:
-        if tokens := getattr(usage, field):
-            numbers.classes[name] = numbers.classes.get(name, 0) + tokens
+    classes = numbers.classes
+    if tokens := usage.cached_input_tokens:
+        classes["cached_input"] = classes.get("cached_input", 0) + tokens
+    if tokens := usage.cache_write_tokens:
+        classes["cache_write"] = classes.get("cache_write", 0) + tokens
+    if tokens := usage.reasoning_tokens:
+        classes["reasoning"] = classes.get("reasoning", 0) + tokens
+    if tokens := usage.input_audio_tokens:
+        classes["input_audio"] = classes.get("input_audio", 0) + tokens
+    if tokens := usage.output_audio_tokens:
+        classes["output_audio"] = classes.get("output_audio", 0) + tokens

@@ -14,10 +14,12 @@ from typing import Final, Protocol
 
 from aiogate.server.follow import Look, follow
 from aiogate.server.gateway import Gateway
+from aiogate.server.pushed import Followed
 
 __all__ = ["Host", "allow_many_files", "loop_factory", "serve"]
 
 _YOUNG_OBJECTS: Final = 20_000
+_FAREWELL_SECONDS: Final = 0.5
 
 
 class Host(Protocol):
@@ -69,10 +71,17 @@ async def serve(gateway: Gateway, host: Host, seen: Look | None, *, supervised: 
     followers = [asyncio.create_task(_reload_on(hangup, gateway))]
     if seen is not None:
         followers.append(asyncio.create_task(follow(gateway, seen)))
+    following: asyncio.Task[None] | None = None
+    if isinstance(gateway.load, Followed):
+        following = asyncio.create_task(gateway.load.follow(gateway))
+        followers.append(following)
     if host.beat_seconds is not None:
         followers.append(asyncio.create_task(_show_life(host, gateway, host.beat_seconds, asked.set)))
     await asked.wait()
     host.draining(gateway)
+    if following is not None:  # while the store can still be told
+        following.cancel()
+        await asyncio.wait({following}, timeout=_FAREWELL_SECONDS)
     try:
         await gateway.stop()
     finally:

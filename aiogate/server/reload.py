@@ -46,6 +46,7 @@ class Report:
         generation: the number of the config in force afterwards.
         problems: why the new one is not in force; empty: it is.
         kept: what of it takes a restart.
+        workers: how many processes have gone over to it, or would have.
     """
 
     cause: str
@@ -53,6 +54,7 @@ class Report:
     generation: int
     problems: tuple[Problem, ...] = ()
     kept: tuple[Problem, ...] = ()
+    workers: int = 1
 
     @property
     def successful(self) -> bool:

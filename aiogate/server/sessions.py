@@ -13,6 +13,8 @@ from multidict import istr
 
 from aiogate.agent import Agent
 from aiogate.exchange import Exchange, Key
+from aiogate.proxy.answer import Answer
+from aiogate.proxy.endpoint_event import EndpointEvent
 from aiogate.proxy.upstream.endpoint import Endpoint
 from aiogate.proxy.upstream.endpoints import Endpoints
 
@@ -22,10 +24,15 @@ SESSION: Final = istr("Mcp-Session-Id")
 _MARK: Final = Key[str]("mcp.mark")
 _MARK_CHARACTERS: Final = 8
 _BEHIND: Final = "."
+_PARAMETER: Final = "aiogate-endpoint="
 
 
 def unbound(exchange: Exchange, agent: Agent) -> None:
-    """Take the mark off the session's id, so that the agent gets its own."""
+    """Take the mark off the session's id, or off the query that the old transport has it in; the agent gets its own."""
+    before, named, mark = exchange.query.rpartition(_PARAMETER)
+    if len(agent.urls) > 1 and named and len(mark) == _MARK_CHARACTERS:
+        exchange[_MARK] = mark
+        exchange.query = before.removesuffix("&")
     marked = exchange.request_headers.get(SESSION)
     if len(agent.urls) > 1 and marked is not None and marked[_MARK_CHARACTERS : _MARK_CHARACTERS + 1] == _BEHIND:
         exchange[_MARK] = marked[:_MARK_CHARACTERS]
@@ -41,8 +48,10 @@ def begun_at(exchange: Exchange, endpoints: Endpoints) -> int | None:
     return next((at for at, place in places if _mark(place.endpoint) == mark and not place.is_down), None)
 
 
-def bound(exchange: Exchange, endpoint: Endpoint) -> None:
-    """Put the mark before the session's id in a response, if it has one."""
+def bound(exchange: Exchange, answer: Answer, endpoint: Endpoint) -> None:
+    """Put the mark before the session's id in a response, if it has one, and into the event that the old one has."""
+    if isinstance(answer.sift, EndpointEvent):
+        answer.sift.query = f"{_PARAMETER}{_mark(endpoint)}"
     session = exchange.response_headers.get(SESSION)
     if session is not None:
         exchange.response_headers[SESSION] = f"{_mark(endpoint)}{_BEHIND}{session}"

@@ -79,7 +79,11 @@ class Shipper:
         """How it goes on."""
         backlog = self._backlog
         behind = 0 if backlog is None else backlog.behind
-        return Shipping(ships=backlog is not None, behind=behind, shipped=self._shipped, trouble=self._trouble)
+        return Shipping(ships=self.ships(), behind=behind, shipped=self._shipped, trouble=self._trouble)
+
+    def ships(self) -> bool:
+        """Tell whether this process ships: of several with one journal one does."""
+        return self._backlog is not None
 
     def has_all_of(self, path: Path) -> bool:
         """Tell whether a segment was shipped to its end; a process that does not ship cannot know."""
@@ -110,6 +114,8 @@ class Shipper:
                 await self._round()
             except (StateError, JournalError, OSError) as error:
                 self._complain(str(error))
+            except Exception as error:  # noqa: BLE001 - the border of a round: a fault of ours does not end the shipping
+                self._complain(repr(error))
             with suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_SECONDS):
                     await self._stopping.wait()

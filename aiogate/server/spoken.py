@@ -12,7 +12,7 @@ import attrs
 from multidict import istr
 
 from aiogate.agent import Agent
-from aiogate.calls import CARD, EXTENDED_CARD, call_of
+from aiogate.calls import CARD, EXTENDED_CARD, TOO_LONG, call_of
 from aiogate.exchange import Exchange, Key
 from aiogate.proxy.agent_card import CardError, Places, card_in, etag_of
 from aiogate.proxy.answer import Answer
@@ -111,8 +111,7 @@ async def whole_card(exchange: Exchange, agent: Agent, response: Response, publi
 
     Raises ``CardError`` for one that cannot be passed on: a client would follow it with its key.
     """
-    call = exchange.call
-    if agent.protocol != "a2a" or not agent.rewrite_card or call is None or call.method not in {CARD, EXTENDED_CARD}:
+    if agent.protocol != "a2a" or not agent.rewrite_card or not _may_be_a_card(exchange):
         return None
     if not HTTPStatus.OK <= exchange.status < HTTPStatus.MULTIPLE_CHOICES:
         return None
@@ -130,6 +129,14 @@ async def whole_card(exchange: Exchange, agent: Agent, response: Response, publi
         return exchange.status, body
     headers["ETag"] = tag = etag_of(body)
     return (HTTPStatus.NOT_MODIFIED.value, b"") if _is_known(exchange.get(KNOWN), tag) else (exchange.status, body)
+
+
+def _may_be_a_card(exchange: Exchange) -> bool:
+    """Tell whether a card was asked for, or something that only the agent has understood."""
+    call = exchange.call
+    if call is None or not call.unclear:
+        return call is not None and call.method in {CARD, EXTENDED_CARD}
+    return call.unclear != TOO_LONG and "json" in exchange.content_type.lower()
 
 
 def _is_known(tags: str | None, tag: str) -> bool:

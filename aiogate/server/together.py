@@ -152,7 +152,7 @@ class Together:
                 await self._ask("abandon", {"cause": cause, "problems": list(map(attrs.asdict, problems))})
                 report = self._reloads.report(cause, (problems, ()))
                 await self._note(folder, before.fingerprint if before else "", report)
-                return report
+                return attrs.evolve(report, workers=len(answers))
             # whoever is started from now on begins with it
             await asyncio.to_thread(InForce(number=number, fingerprint=mine.fingerprint).write, folder)
             asked = asyncio.create_task(self._ask("commit", {"cause": cause}))
@@ -160,7 +160,7 @@ class Together:
             failed = _of_all({self._siblings.name: _plain((came[0], ())), **await asked}, fingerprints=False)
             report = self._reloads.report(cause, (failed, came[1]))
             await self._note(folder, mine.fingerprint, report)
-            return report
+            return attrs.evolve(report, workers=len(answers))
 
     async def _went_over(self, found: Candidate | Came) -> Came:
         return await self._reloads.adopt(found) if isinstance(found, Candidate) else found

@@ -204,7 +204,7 @@ class Walk(Ending):
         exchange = self.exchange
         self._note(head)
         if agent.protocol == "mcp" and len(agent.urls) > 1 and self._trip is not None and self._trip.place is not None:
-            bound(exchange, self._trip.place.endpoint)
+            bound(exchange, self.answer, self._trip.place.endpoint)
         if _FIRST_REDIRECT <= head.status < _FIRST_ERROR:
             relocate(exchange, agent, self._public)
         own = own_headers(exchange, agent.id)

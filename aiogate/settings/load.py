@@ -29,6 +29,7 @@ from aiogate.settings.model import (
     StateSettings,
     Workers,
 )
+from aiogate.settings.origin import Origin
 from aiogate.settings.plugins import PluginSections
 from aiogate.settings.promises import broken_promises
 from aiogate.settings.spoken import without_address
@@ -41,19 +42,34 @@ _SECTIONS: Final = ("server", "admin", "state", "journal", "pipeline", "agents",
 _AGENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
-def load_settings(path: Path, catalogue: Catalogue, environ: Mapping[str, str], workers: int | None = None) -> Settings:
+def load_settings(
+    path: Path,
+    catalogue: Catalogue,
+    environ: Mapping[str, str],
+    workers: int | None = None,
+    origin: Origin | None = None,
+) -> Settings:
     """Return what the file says; raises ``SettingsError`` with every problem, each with its path and line.
 
-    ``workers`` takes the place of what it says of ``[server] workers``.
+    ``workers`` takes the place of what it says of ``[server] workers``; ``origin`` says where it came from if it is the
+    copy of a config that has come from elsewhere.
     """
     document = Document.read(path)
-    folder = path.absolute().parent
+    folder = path.absolute().parent if origin is None else origin.folder
     lost: list[Problem] = []
     found: list[Problem] = []
     tables = interpolate(document.tables, environ, folder, lost.append)
+    if origin is not None:
+        tables, lost = origin.put_into(tables), [one for one in lost if one.path != "state.url"]
     settings = _Loader(tables, Structurer(folder), found.append, workers).settings(document, catalogue)
     # of a value whose reference leads nowhere that is all there is to say
-    problems = lost + [problem for problem in found if problem.path not in {one.path for one in lost}]
+    unsaid = {one.path for one in lost}
+    if origin is not None and origin.elsewhere is not None:
+        for problem in document.in_order(lost):
+            origin.elsewhere(problem)
+        unsaid |= {path[:end] for path in unsaid for end in range(len(path)) if path[end] in ".["}
+        lost = []
+    problems = lost + [problem for problem in found if problem.path not in unsaid]
     if problems:
         raise SettingsError(str(path), document.in_order(problems))
     return settings

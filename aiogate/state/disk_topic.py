@@ -9,16 +9,16 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import attrs
 
-from aiogate.board import Hear, Topic
+from aiogate.board import Topic
 from aiogate.errors import StateError
-from aiogate.state.board import MemoryBoard, Snapshot, checked
+from aiogate.state.board import MemoryBoard, MemoryTopic, checked
 
 __all__ = ["DISK_FILE", "DiskBoard", "DiskTopic"]
 
@@ -43,8 +43,8 @@ Rows = list[tuple[str, bytes, float | None, float]]
 
 
 @attrs.define(eq=False)
-class DiskTopic:
-    """The entries of one topic in a file, which is made with the first of them.
+class DiskTopic(MemoryTopic):
+    """The entries of one topic, in memory as in a file, which is made with the first of them.
 
     Args:
         path: of the file.
@@ -55,28 +55,11 @@ class DiskTopic:
     _path: Path
     _name: str
     _wall: Callable[[], float] = time.time
-    _snapshot: Snapshot = attrs.field(factory=Snapshot, init=False)
     _db: sqlite3.Connection | None = attrs.field(default=None, init=False)
     _seen: tuple[int, int] | None = attrs.field(default=None, init=False)
-    _version: int = attrs.field(default=0, init=False)
     _turn: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
     _following: asyncio.Task[None] | None = attrs.field(default=None, init=False)
     _trouble: str = attrs.field(default="", init=False)
-    _closed: bool = attrs.field(default=False, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Count the changes, before anybody else hears of them."""
-        self._snapshot.on_change(self._changed)
-
-    @property
-    def entries(self) -> Mapping[str, bytes]:
-        """What is known now."""
-        return self._snapshot.entries
-
-    @property
-    def version(self) -> int:
-        """A number that grows with every change."""
-        return self._version
 
     @property
     def degraded(self) -> str | None:
@@ -89,15 +72,14 @@ class DiskTopic:
         if follow:
             self._following = asyncio.get_running_loop().create_task(self._follow())
 
-    async def close(self) -> None:
-        """Take no more notice."""
+    async def shut(self) -> None:
+        """Take no more notice of the file, and no more changes."""
         if self._following is not None:
             self._following.cancel()
             with suppress(asyncio.CancelledError):
                 await self._following
-        self._closed = True
+        self.close()
         async with self._turn:
-            self._snapshot.close()
             if self._db is not None:
                 await asyncio.to_thread(self._db.close)
                 self._db = None
@@ -117,14 +99,6 @@ class DiskTopic:
         """Take an entry away; with ``only``, if that is still its value."""
         sql = "DELETE FROM entries WHERE topic = ? AND key = ? AND coalesce(? = value, 1)"
         await self._change(sql, self._name, key, only)
-
-    def age_seconds(self, key: str) -> float:
-        """Return how long ago an entry was put."""
-        return self._snapshot.age_seconds(key)
-
-    def on_change(self, hear: Hear) -> Callable[[], None]:
-        """Have every change heard."""
-        return self._snapshot.on_change(hear)
 
     def _row(self, key: str, value: bytes, seconds: float | None) -> tuple[str, str, bytes, float | None, float]:
         checked(key, value)
@@ -161,9 +135,7 @@ class DiskTopic:
             self._seen = None
             return count, self._read()
 
-        if self._closed:
-            msg = "the board is closed"
-            raise StateError(msg)
+        self._open()
         async with self._turn:
             count, rows = await self._in_thread(change)
             self._take(rows or [])
@@ -180,7 +152,7 @@ class DiskTopic:
         """Return all rows if anything may have changed since they were read last, else None."""
         try:
             inode = self._path.stat().st_ino
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             inode = 0
         if self._db is not None and self._seen is not None and inode != self._seen[1]:
             self._db.close()  # somebody has put another file there, or none
@@ -203,9 +175,6 @@ class DiskTopic:
             self._snapshot.set(key, value, None if expires is None else expires - now, now - since)
         for key in [key for key in self._snapshot.entries if key not in found]:
             self._snapshot.drop(key)
-
-    def _changed(self, _key: str, _value: bytes | None) -> None:
-        self._version += 1
 
     def _connected(self) -> sqlite3.Connection:
         if self._db is None:
@@ -263,5 +232,5 @@ class DiskBoard:
     async def close(self) -> None:
         """Take no more changes."""
         for topic in self._kept.values():
-            await topic.close()
+            await topic.shut()
         await self._others.close()

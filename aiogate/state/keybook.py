@@ -36,7 +36,8 @@ KEPT_SECONDS: Final = 30 * 86400.0
 """For so long a key is still listed that has expired or was revoked."""
 OVERLAP_SECONDS: Final = 86400.0
 """For so long the old secret is good beside the new one, where nobody says otherwise."""
-MOST_KEYS: Final = 100_000
+MOST_KEYS: Final = 10_000
+"""Those that are over and still listed included."""
 _SECRET_BYTES: Final = 32
 _SUFFIX_BYTES: Final = 3
 _LONGEST_SLUG: Final = 57
@@ -127,7 +128,7 @@ class KeyBook:
 
     def list(self) -> list[dict[str, Any]]:
         """Return what is known of each key, by id."""
-        return [self.show(name) for name in sorted(self._topic.entries) if Revocation.revokes(name) is None]
+        return [self._shown(name) for name in sorted(self._topic.entries) if Revocation.revokes(name) is None]
 
     def show(self, key_id: str) -> dict[str, Any]:
         """Return what is known of a key; raises ``Refused``."""
@@ -184,30 +185,43 @@ class KeyBook:
 
         One that is revoked already may be revoked again, to end what it has under way.
         """
-        stored, before = self._found(key_id), self._revocation(key_id)
+        entry, before = self._entry(key_id), self._revocation(key_id)
         now = self._clock.wall()
         at = now if before is None else before.at
         revocation = Revocation(at=at, actor=author.actor, reason=author.reason, kills=kills)
         async with self._recorded("keys.kill" if kills else "keys.revoke", key_id, author):
             await self._topic.put(Revocation.name(key_id), revocation.encoded())
-        await self._topic.put(key_id, stored.encoded(), seconds=KEPT_SECONDS)
+        await self._topic.put(key_id, entry, seconds=KEPT_SECONDS)
         for name in tuple(self._topic.entries):
             revoked = Revocation.revokes(name)
             if revoked is not None and revoked not in self._topic.entries:
                 await self._topic.remove(name)
-        return self.show(key_id)
+        return self._shown(key_id)
 
-    def _found(self, key_id: str) -> StoredKey:
+    def _entry(self, key_id: str) -> bytes:
         entry = self._topic.entries.get(key_id)
         if entry is None or Revocation.revokes(key_id) is not None:
             there = (
                 "is in the config, which is where it can be changed" if key_id in self._taken else "is not in the store"
             )
             raise Refused(refusal("not_found", f"key {key_id!r} {there}"))
+        return entry
+
+    def _found(self, key_id: str) -> StoredKey:
         try:
-            return StoredKey.of(entry)
+            return StoredKey.of(self._entry(key_id))
         except (ValueError, TypeError) as error:
             raise Refused(refusal("not_found", f"key {key_id!r} cannot be read: {error}")) from error
+
+    def _shown(self, key_id: str) -> dict[str, Any]:
+        """Return what is known of a key also where that is next to nothing."""
+        try:
+            return self.show(key_id)
+        except Refused as refused:
+            problem = refused.refusal.detail
+        except (ValueError, TypeError, OverflowError) as error:
+            problem = f"key {key_id!r} says nothing sensible: {error}"
+        return {"id": key_id, "status": "unreadable", "problem": problem}
 
     def _revocation(self, key_id: str) -> Revocation | None:
         entry = self._topic.entries.get(Revocation.name(key_id))
@@ -218,19 +232,21 @@ class KeyBook:
 
     async def _the_pepper(self) -> bytes:
         """Return the pepper that new keys are made with; one that other keys were not made with is none."""
-        known = {stored.pepper_id for stored in self._living()}
-        pepper = await asyncio.to_thread(self._pepper.read if known else self._pepper.make)
+        pepper = await asyncio.to_thread(self._pepper.read)
+        here = "" if pepper is None else Pepper.id_of(pepper)
+        others = set[str]()
+        for stored in self._living():
+            if stored.pepper_id == here and pepper is not None:
+                return pepper
+            others.add(stored.pepper_id)
+        if not others:
+            return await asyncio.to_thread(self._pepper.make)
+        made = f"the keys of the store were made with pepper {', '.join(sorted(others))}"
         if pepper is None:
-            msg = f"the keys of the store were made with pepper {', '.join(sorted(known))}, and here is none"
-            raise Refused(
-                refusal("other_pepper", f"{msg}: give it as plugins.api_keys.pepper or in {self._pepper.place}")
-            )
-        here = Pepper.id_of(pepper)
-        if known and here not in known:
-            msg = f"the keys of the store were made with pepper {', '.join(sorted(known))}, not with {here}"
-            hint = f"which is in {self._pepper.place}: give the right one, or revoke those keys first"
-            raise Refused(refusal("other_pepper", f"{msg}, {hint}"))
-        return pepper
+            hint = f"give it as plugins.api_keys.pepper or in {self._pepper.place}"
+            raise Refused(refusal("other_pepper", f"{made}, and here is none: {hint}"))
+        hint = f"which is in {self._pepper.place}: give the right one, or revoke those keys first"
+        raise Refused(refusal("other_pepper", f"{made}, not with {here}, {hint}"))
 
     def _living(self) -> Iterator[StoredKey]:
         for name, entry in self._topic.entries.items():

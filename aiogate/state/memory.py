@@ -145,6 +145,7 @@ class MemoryState:
     degraded: Final[str | None] = None
     """Nothing here can be away."""
     gateways: Final = 1
+    losses: Final = 0
 
     def __init__(self, clock: Clock) -> None:
         """Start with every counter untouched."""
@@ -211,6 +212,13 @@ class MemoryState:
             if claim.counter not in self._counters:
                 counter = self._new_counter(claim)
                 counter.settle(claim, Hold(0, 0.0), claim.amount, 0.0)
+
+    async def make_up(self, claims: Sequence[Claim]) -> None:
+        """Let counters of periods have spent the claims' amounts at least."""
+        for claim in claims:
+            counter = self._counters.get(claim.counter) or self._new_counter(claim)
+            if isinstance(counter, PeriodCounter):
+                counter.settle(claim, Hold(0, 0.0), max(0, claim.amount - counter.spent), 0.0)
 
     async def standings(
         self,

@@ -1,7 +1,6 @@
 """Keys of a store in Redis, made and revoked by the command, on two gateways in processes of their own."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -11,7 +10,9 @@ import aiohttp
 import orjson
 import pytest
 from aiohttp import web
+from click.testing import CliRunner
 
+from aiogate.cli import _aiogate
 from aiogate.testing import fake_agent
 from tests.e2e.conftest import KEY, SECONDS, Served, config, serving
 from tests.e2e.test_redis import sees
@@ -69,18 +70,15 @@ async def gateways(agent_url: str, server: RedisServer, tmp_path: Path) -> Async
         yield one, two
 
 
-async def told(*arguments: str) -> tuple[int, bytes, bytes]:
-    """Run ``aiogate keys``; return its exit code and what it says."""
-    command = [sys.executable, "-c", "from aiogate.cli import main; main()", "keys", *arguments]
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
-    said, complained = await process.communicate()
-    return process.returncode or 0, said, complained
+async def told(*arguments: str) -> tuple[int, str, str]:
+    """Run ``aiogate keys`` beside the loop; return its exit code and what it says."""
+    done = await asyncio.to_thread(CliRunner().invoke, _aiogate, ["keys", *arguments])
+    return done.exit_code, done.stdout, done.stderr
 
 
 async def made(folder: Path, *arguments: str) -> dict[str, Any]:
     code, said, complained = await told(*arguments, "--json", "--config", str(folder / "gateway.toml"))
-    assert code == 0, complained.decode()
+    assert code == 0, complained
     done: dict[str, Any] = orjson.loads(said)
     return done
 
@@ -155,8 +153,8 @@ async def test_keys_outlive_redis_and_one_who_starts_without_it_serves_the_confi
     server.kill()
     await become(gateways, key, 200)
     code, said, complained = await told("list", "--config", str(tmp_path / "one" / "gateway.toml"))
-    assert (code, said) == (1, b"")
-    assert b"aiogate: the store cannot be asked: Redis" in complained
+    assert (code, said) == (1, "")
+    assert "aiogate: the store cannot be asked: Redis" in complained
     async with gateway_at(tmp_path / "three", agent_url, server) as third:
         await become((third,), KEY, 200)
         await become((third,), key, 503)

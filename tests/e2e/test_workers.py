@@ -6,6 +6,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,6 +27,7 @@ from aiogate.journal.totals import Totals
 from aiogate.testing import fake_agent
 from tests.builtin.spending import EVENT, WORD
 from tests.e2e.conftest import KEY, Served, config, serving
+from tests.e2e.test_restart import supervised
 from tests.state.redis_server import RedisServer, redis_server
 
 pytest.importorskip("gunicorn", reason="gunicorn is not installed: there are no workers without it")
@@ -274,6 +276,44 @@ def is_one_journal(directory: Path, records: int) -> None:
     with Totals.of(directory) as totals:
         totals.fold()
         assert sums(totals, ())[()].calls == records
+
+
+async def test_systemd_hears_from_the_supervisor_alone_and_hands_it_a_socket(
+    agent_url: str, server: RedisServer, tmp_path: Path
+) -> None:
+    """It is ready when all serve; a reload ends whatever comes of it; the watchdog is fed; it says that it stops."""
+    path, whole = tmp_path / "gateway.toml", wanted(agent_url, server, tmp_path.name, 2)
+    path.write_text(tomli_w.dumps(whole))
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=128) as listening,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line,
+    ):
+        line.setblocking(False)
+        line.bind(str(tmp_path / "notify"))
+        async with asyncio.timeout(SECONDS):
+            async with supervised(path, listening, str(tmp_path / "notify")) as process:
+                assert b"serving, config 1, 2 workers" in await told(line, b"READY=1")
+                async with (
+                    aiohttp.ClientSession(headers={"X-API-Key": KEY}) as session,
+                    session.get("http://{}:{}/agents/assistant/".format(*listening.getsockname())) as response,
+                ):
+                    assert response.status == 200
+                process.send_signal(signal.SIGHUP)
+                await told(line, b"RELOADING=1")
+                assert (await told(line, b"READY=1")).endswith(b"serving, config 2")
+                path.write_text(tomli_w.dumps({**whole, "agents": {}}))
+                process.send_signal(signal.SIGHUP)
+                await told(line, b"RELOADING=1")
+                assert b"config 2; the last reload failed: agents: there is no agent" in await told(line, b"READY=1")
+                await told(line, b"WATCHDOG=1")
+            await told(line, b"STOPPING=1")
+
+
+async def told(line: socket.socket, what: bytes) -> bytes:
+    """Return what systemd is told that begins so; the watchdog is fed now and then."""
+    while not (said := await asyncio.get_running_loop().sock_recv(line, 4096)).startswith(what):
+        assert said == b"WATCHDOG=1", said
+    return said
 
 
 async def test_a_supervisor_whose_workers_cannot_start_gives_up_with_their_error(

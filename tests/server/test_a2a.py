@@ -1,5 +1,6 @@
 """Agents that speak A2A: cards through the gateway, what is called in the journal, errors in answers of 200."""
 
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -146,6 +147,38 @@ async def test_an_extended_card_is_rewritten_in_its_result(
         assert found["supportedInterfaces"][0]["url"] == "https://gw.example/agents/support/rpc"
 
 
+async def test_a_card_that_nobody_could_see_was_asked_for_is_rewritten_too(agent: Agent, tmp_path: Path) -> None:
+    request = gzip.compress(b'{"jsonrpc":"2.0","id":1,"method":"GetExtendedAgentCard"}')
+    headers = {"Content-Encoding": "gzip"}
+    async with speaking(agent, tmp_path) as (gateway, fake):
+        url = f"{gateway.url}/agents/support"
+        agent.answer = orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": card(fake.url)})
+        async with asked(url, "POST", data=request, headers=headers) as response:
+            said = (await response.json())["result"]
+        assert said["supportedInterfaces"][0]["url"] == "https://gw.example/agents/support/rpc"
+        agent.answer = b'{"jsonrpc": "2.0", "id": 1, "result": {"kind": "message"}}'
+        async with asked(url, "POST", data=request, headers=headers) as response:
+            assert await response.read() == agent.answer
+
+
+async def test_what_a_task_or_a_message_says_that_it_used_is_charged(agent: Agent, tmp_path: Path) -> None:
+    used = {"usage": {"input_tokens": 5, "output_tokens": 7, "model": "m"}}
+    message = {"kind": "message", "messageId": "1", "role": "agent", "parts": [], "metadata": used}
+    update = {"statusUpdate": {"taskId": "1", "status": {"state": "TASK_STATE_COMPLETED"}, "metadata": used}}
+    price = {"model": "m", "input_usd_per_million": 1, "output_usd_per_million": 2}
+    plugins = {"cost": {"published_prices": False, "price": [price]}}
+    async with speaking(agent, tmp_path, pipeline={"plugins": ["cost"]}, plugins=plugins) as (gateway, _):
+        for result, kind in ((message, "application/json"), (update, "text/event-stream")):
+            said = orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": result})
+            agent.answer = b"data: " + said + b"\n\n" if "event" in kind else said
+            agent.content_type = kind
+            async with asked(f"{gateway.url}/agents/support", "POST", json={"method": "message/send"}) as response:
+                assert await response.read() == agent.answer
+    for record in gateway.records():
+        assert record["usage"] == {"source": "measured", "model": "m", "input_tokens": 5, "output_tokens": 7}
+        assert record["cost_nanousd"] == 19_000
+
+
 async def test_a_long_body_in_chunks_passes_as_it_came(agent: Agent, tmp_path: Path) -> None:
     whole = b"x" * 200_000
 
@@ -181,6 +214,24 @@ async def test_an_error_in_an_answer_of_200_counts_as_a_failed_call(
     assert record["call"] == {"method": "GetTask", "failed": "-32001"}
     assert (record["outcome"], record["status"]) == ("completed", 200)
     assert 'aiogate_failed_calls_total{agent="support",reason="-32001"} 1.0' in metrics
+
+
+async def test_a_stream_that_breaks_before_its_first_event_ends_with_an_error_for_its_request(tmp_path: Path) -> None:
+    async def breaks(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    async with fake_agent(breaks) as fake:
+        config = {"server": {"anonymous": True}, "agents": {"support": {"url": fake.url, "protocol": "a2a"}}}
+        async with running_gateway(config, tmp_path) as gateway:
+            request = {"jsonrpc": "2.0", "id": "seven", "method": "message/stream"}
+            async with asked(f"{gateway.url}/agents/support", "POST", json=request) as response:
+                event = orjson.loads((await response.content.readline()).removeprefix(b"data: "))
+    assert (event["jsonrpc"], event["id"], event["error"]["code"]) == ("2.0", "seven", -32603)
+    assert event["error"]["data"]["code"] == "agent_broke_off"
 
 
 @pytest.mark.parametrize("code, status", [(-32603, 503), (-32001, 200)])
@@ -240,6 +291,7 @@ async def test_the_catalogue_has_the_card_of_each_agent_that_the_caller_may_use(
             "agents": {
                 "support": {"url": fake.url, "protocol": "a2a"},
                 "away": {"url": "http://127.0.0.1:1", "protocol": "a2a"},
+                "partly": {"urls": ["http://127.0.0.1:1", fake.url], "protocol": "a2a"},
                 "plain": {"url": plain.url},
                 "secret": {"url": fake.url, "protocol": "a2a", "required_role": "analyst"},
             },
@@ -248,13 +300,14 @@ async def test_the_catalogue_has_the_card_of_each_agent_that_the_caller_may_use(
             for path in ("/.well-known/agents", "/agents"):
                 async with asked(gateway.url + path) as response:
                     listed = {one["id"]: one for one in (await response.json())["agents"]}
-                assert list(listed) == ["support", "away", "plain"]
+                assert list(listed) == ["support", "away", "partly", "plain"]
                 [interface] = listed["support"]["card"]["supportedInterfaces"]
                 assert interface["url"] == "https://gw.example/agents/support/rpc"
                 assert listed["support"]["card_url"] == f"https://gw.example/agents/support{CARD}"
+                assert listed["partly"]["card"]["name"] == "s"
                 assert listed["away"]["card"] is None
                 assert "away" in listed["away"]["card_error"]
                 assert "card" not in listed["plain"]
             async with asked(f"{gateway.url}/agents?id=support") as response:
                 assert (await response.json())["card"]["name"] == "s"
-        assert len(fake.seen) == 1
+        assert len(fake.seen) == 2

@@ -1,6 +1,6 @@
 """Agents that speak MCP: sessions stay at their endpoint, rules name tools, the old transport's event is rewritten."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,32 @@ async def test_a_session_stays_with_the_endpoint_that_has_begun_it(tmp_path: Pat
                     assert response.status == 404
     assert "Mcp-Session-Id" in one.seen[-1].headers
     assert all("." not in request.headers.get("Mcp-Session-Id", "") for request in (*one.seen[:4], *two.seen[:4]))
+
+
+async def test_messages_of_the_old_transport_reach_the_endpoint_of_their_stream(tmp_path: Path) -> None:
+    got = dict[str, list[str]](one=[], two=[])
+
+    def server(name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            if request.method == "POST":
+                got[name].append(request.query_string)
+                return web.Response(status=202)
+            event = f"event: endpoint\ndata: /messages?session_id={name}\n\n"
+            return web.Response(text=event, content_type="text/event-stream")
+
+        return handle
+
+    async with fake_agent(server("one")) as one, fake_agent(server("two")) as two:
+        agent = {"urls": [one.url, two.url], "protocol": "mcp"}
+        async with running_gateway({"server": {"anonymous": True}, "agents": {"tools": agent}}, tmp_path) as gateway:
+            for _ in range(4):
+                accept = {"Accept": "text/event-stream"}
+                async with asked(f"{gateway.url}/agents/tools/sse", "GET", headers=accept) as response:
+                    path = (await response.text()).partition("data: ")[2].strip()
+                for _ in range(3):
+                    async with asked(gateway.url + path, data=b"{}") as response:
+                        assert response.status == 202
+    assert got == {name: [f"session_id={name}"] * 6 for name in got}
 
 
 async def test_the_id_of_a_session_is_left_alone_where_there_is_one_endpoint(tmp_path: Path) -> None:

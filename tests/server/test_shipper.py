@@ -1,6 +1,10 @@
-"""Shipping the journal: every record is in the stream, and the fleet's sums are the journals', whatever Redis does."""
+"""Shipping the journal: every record is in the stream, and the fleet's sums are the journals', whatever Redis does.
+
+``AIOGATE_OUTAGE_CALLS=20000`` makes an outage as long as an hour.
+"""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -18,7 +22,9 @@ from aiogate.journal.segment import segments
 from aiogate.testing import RunningGateway, fake_agent, running_gateway
 from tests.state.redis_server import RedisServer, redis_server
 
-SECONDS = 30
+SECONDS = 120
+CALLS = int(os.environ.get("AIOGATE_OUTAGE_CALLS", "40"))
+"""So many calls come while Redis is away; 20000 are an hour of 5 or 6 in a second."""
 PRICE = {"agent": "support", "call_usd": 0.001}
 
 
@@ -89,6 +95,16 @@ def stream_of(server: RedisServer) -> list[dict[str, Any]]:
         return [fields for _, fields in client.xrange("aiogate:{journal}:stream")]
 
 
+def config_of(url: str, server: RedisServer) -> dict[str, Any]:
+    return {
+        "server": {"anonymous": True},
+        "state": {"url": server.url},
+        "pipeline": {"plugins": ["breaker", "cost"]},
+        "plugins": {"cost": {"published_prices": False, "price": [PRICE]}},
+        "agents": {"support": {"url": url}},
+    }
+
+
 @pytest.fixture
 async def fleet(server: RedisServer, tmp_path: Path) -> AsyncIterator[Fleet]:
     async with AsyncExitStack() as running:
@@ -97,13 +113,7 @@ async def fleet(server: RedisServer, tmp_path: Path) -> AsyncIterator[Fleet]:
         gateways = []
         for name in ("one", "two"):
             (tmp_path / name).mkdir()
-            config = {
-                "server": {"anonymous": True},
-                "state": {"url": server.url},
-                "pipeline": {"plugins": ["breaker", "cost"]},
-                "plugins": {"cost": {"published_prices": False, "price": [PRICE]}},
-                "agents": {"support": {"url": agent.url}},
-            }
+            config = config_of(agent.url, server)
             gateways.append(await running.enter_async_context(running_gateway(config, tmp_path / name)))
         yield Fleet(server, gateways, client)
 
@@ -135,19 +145,18 @@ async def test_nothing_is_lost_while_redis_is_away(fleet: Fleet) -> None:
     await fleet.call(0, 3)
     await fleet.shipped()
     await asyncio.to_thread(fleet.server.kill)
-    await fleet.call(0, 40)
-    await fleet.call(1, 10)
-    await fleet.until(0, behind=40)
+    await asyncio.gather(*(fleet.call(0, CALLS // 4) for _ in range(4)), fleet.call(1, 10))
+    await fleet.until(0, behind=CALLS)
     await fleet.until(1, behind=10)
     async with asyncio.timeout(SECONDS):
         while not (await fleet.verbose(0))["trouble"]:
             await asyncio.sleep(0.02)
-    assert await fleet.metric(0, "aiogate_journal_unshipped_records ") == 40
+    assert await fleet.metric(0, "aiogate_journal_unshipped_records ") == CALLS
     assert await fleet.metric(0, "aiogate_journal_shipping_failing ") == 1
     await asyncio.to_thread(fleet.server.start)
     await fleet.shipped()
-    assert len(await fleet.stream()) == 50
-    assert (await fleet.usage())["total"]["calls"] == 53
+    assert len({entry["id"] for entry in await fleet.stream()}) == CALLS + 10
+    assert (await fleet.usage())["total"]["calls"] == CALLS + 13
 
 
 async def test_a_flushed_redis_is_told_again_what_all_journals_sum_up_to(fleet: Fleet) -> None:
@@ -180,6 +189,33 @@ async def test_what_redis_had_acknowledged_and_lost_is_shipped_again(fleet: Flee
         while len(await fleet.stream()) != 6:
             await asyncio.sleep(0.02)
     assert (await fleet.usage())["total"]["calls"] == 6
+
+
+async def test_of_two_processes_with_one_journal_one_ships_for_both_and_the_other_goes_on(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    """As workers of one machine do."""
+    async with fake_agent() as agent, aiohttp.ClientSession() as client, AsyncExitStack() as running:
+        config = config_of(agent.url, server) | {"journal": {"dir": str(tmp_path / "journal")}}
+        gateways = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            gateways.append(await running.enter_async_context(AsyncExitStack()))
+            gateway = await gateways[-1].enter_async_context(running_gateway(config, tmp_path / name))
+            fleet = Fleet(server, [gateway], client)
+            await fleet.call(0, 2)
+            if name == "one":
+                await fleet.until(0, ships=True, behind=0, shipped=2)
+        assert not (await fleet.verbose(0))["ships"]
+        await gateways[0].aclose()
+        await fleet.until(0, ships=True, behind=0)
+        await fleet.call(0, 1)
+        async with asyncio.timeout(SECONDS):
+            while len(ids := [entry["id"] for entry in await fleet.stream()]) < 5:
+                await asyncio.sleep(0.02)
+        assert len(set(ids)) == 5
+        assert len({entry["source"] for entry in await fleet.stream()}) == 1
+        assert (await fleet.usage())["total"]["calls"] == 5
 
 
 async def test_one_journal_alone_is_no_fleet(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ async def test_where_there_is_one_process_nobody_is_asked() -> None:
 async def test_a_config_is_in_force_in_all_or_in_none(workers: Workers) -> None:
     workers.configure("better")
     report = await workers.gateways["2"].together.reload("api")
-    assert (report.successful, report.generation) == (True, 2)
+    assert (report.successful, report.generation, report.workers) == (True, 2, 3)
     assert workers.numbers() == {2}
     assert workers.words() == {"better"}
     workers.configure("ill")

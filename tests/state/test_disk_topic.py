@@ -24,7 +24,7 @@ async def main():
     await topic.open()
     await topic.put("bob", b"2")
     await topic.remove("alice")
-    await topic.close()
+    await topic.shut()
 asyncio.run(main())
 """
 Make = Callable[[], Awaitable[DiskTopic]]
@@ -47,7 +47,7 @@ async def make(path: Path) -> AsyncIterator[Make]:
 
     yield one
     for topic in made:
-        await topic.close()
+        await topic.shut()
 
 
 def mode(path: Path) -> int:

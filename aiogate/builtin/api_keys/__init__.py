@@ -28,7 +28,7 @@ second, a revocation as well. What holds:
   others it answers 503 ``state_unavailable``, for it cannot know them, until it has read the store once.
 - A revocation is an entry of its own, which neither a rotation at the same moment nor a gateway that was cut off can
   undo. A rotated key has two secrets for a while, never three. What is over is listed for 30 days. There are at most
-  100,000 keys.
+  10,000 keys.
 - When a key was used last the journal says (``aiogate audit show``); nothing here keeps count of it.
 """
 

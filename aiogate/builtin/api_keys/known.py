@@ -3,7 +3,8 @@
 import hashlib
 import hmac
 import ipaddress
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import attrs
 
@@ -38,39 +39,18 @@ class Known:
     @classmethod
     def of_settings(cls, key: KeySettings, pepper: int) -> "Known":
         """Return a key of the config."""
-        principal = Principal(
-            id=key.principal,
-            roles=frozenset(key.roles),
-            department=key.department,
-            key_id=key.id,
-            cost_center=key.cost_center,
-            attributes=key.attributes,
-        )
-        return cls(
-            principal=principal,
-            digest=bytes.fromhex(key.hmac_sha256 or key.sha256 or ""),
-            pepper=pepper,
-            expires=key.expires.timestamp() if key.expires is not None else None,
-            networks=tuple(ipaddress.ip_network(network) for network in key.networks),
-        )
+        expires = None if key.expires is None else key.expires.timestamp()
+        digest = bytes.fromhex(key.hmac_sha256 or key.sha256 or "")
+        return cls(**_common(key, key.attributes), digest=digest, pepper=pepper, expires=expires)
 
     @classmethod
     def of_stored(cls, key: StoredKey, pepper: int) -> "Known":
         """Return a key of the store; raises ``ValueError`` or ``TypeError`` for one that says nothing sensible."""
-        principal = Principal(
-            id=key.principal,
-            roles=frozenset(key.roles),
-            department=key.department,
-            key_id=key.id,
-            cost_center=key.cost_center,
-            attributes=key.labels,
-        )
         return cls(
-            principal=principal,
+            **_common(key, key.labels),
             digest=bytes.fromhex(key.digest),
             pepper=pepper,
             expires=None if key.expires is None else float(key.expires),
-            networks=tuple(ipaddress.ip_network(network) for network in key.networks),
             previous=_NEVER if key.previous is None else bytes.fromhex(key.previous),
             previous_until=float(key.previous_until or 0.0),
         )
@@ -89,6 +69,19 @@ class Known:
 
 
 NOBODYS: Final = Known()
+
+
+def _common(key: KeySettings | StoredKey, attributes: Mapping[str, str]) -> dict[str, Any]:
+    """Return what keys of both kinds say alike."""
+    principal = Principal(
+        id=key.principal,
+        roles=frozenset(key.roles),
+        department=key.department,
+        key_id=key.id,
+        cost_center=key.cost_center,
+        attributes=attributes,
+    )
+    return {"principal": principal, "networks": tuple(ipaddress.ip_network(network) for network in key.networks)}
 
 
 def _is_within(address: str, networks: tuple[Network, ...]) -> bool:

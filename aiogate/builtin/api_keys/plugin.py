@@ -86,10 +86,14 @@ class ApiKeys:
             key = MALFORMED
         known = self._known.get(key[_ID_FROM:_ID_TO], NOBODYS)
         text = key.encode("utf-8", "replace")
-        digests = [
-            hashlib.sha256(text).digest() if pepper is None else hmac.digest(pepper, text, "sha256")
-            for pepper in self._peppers
-        ]
+        if len(self._peppers) == 1:
+            digest = _digest(text, self._peppers[0])
+        else:
+            digest = [_digest(text, pepper) for pepper in self._peppers][known.pepper]
         if self._stored is None or not self._stored.rotating:
-            return known if hmac.compare_digest(digests[known.pepper], known.digest) else NOBODYS
-        return known if known.recognises(digests[known.pepper], exchange.clock.wall()) else NOBODYS
+            return known if hmac.compare_digest(digest, known.digest) else NOBODYS
+        return known if known.recognises(digest, exchange.clock.wall()) else NOBODYS
+
+
+def _digest(text: bytes, pepper: bytes | None) -> bytes:
+    return hashlib.sha256(text).digest() if pepper is None else hmac.digest(pepper, text, "sha256")

@@ -15,6 +15,7 @@ from aiogate.builtin.api_keys.known import Known
 __all__ = ["Stored"]
 
 _log: Final = logging.getLogger(__name__)
+_AT_ONCE: Final = 200
 
 
 class Stored:
@@ -29,7 +30,6 @@ class Stored:
     def __init__(self, pepper: Pepper, known: dict[str, Known], peppers: list[bytes | None]) -> None:
         """Begin with nothing."""
         self.pepper = pepper
-        self.rotating = False
         self._known = known
         self._own = frozenset(known)
         self._peppers = peppers
@@ -37,6 +37,9 @@ class Stored:
         self._topic: Topic | None = None
         self._wanted = asyncio.Event()
         self._complained = set[str]()
+        self._rotating = set[str]()
+        self._strange: dict[str, set[str]] = {}
+        """Keys that nobody here can tell, by the pepper that they were made with."""
 
     @property
     def is_unread(self) -> bool:
@@ -44,18 +47,23 @@ class Stored:
         board, topic = self._board, self._topic
         return board is not None and topic is not None and not topic.version and board.degraded is not None
 
+    @property
+    def rotating(self) -> bool:
+        """Whether any key has a secret of before."""
+        return bool(self._rotating)
+
     @asynccontextmanager
     async def followed(self, board: Board) -> AsyncIterator[None]:
         """Know the keys while this is open; raises ``AiogateError`` where those that there are cannot be told apart."""
         topic = board.topic(KEYS_TOPIC)
         self._board, self._topic = board, topic
+        self._strange.clear()
         await asyncio.to_thread(self.pepper.read)
-        for said in self._of_other_peppers(topic):
-            raise AiogateError(said)
-        for name in topic.entries:
-            self._take(name)
         end = topic.on_change(lambda name, _: self._take(name))
         try:
+            await self._take_all(topic)
+            for said in self._of_other_peppers():
+                raise AiogateError(said)
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._read_pepper_when_wanted())
                 yield
@@ -63,17 +71,28 @@ class Stored:
         finally:
             end()
 
+    async def _take_all(self, topic: Topic) -> None:
+        """Know all keys, and let others have their turn meanwhile: there may be thousands."""
+        for index, name in enumerate(tuple(topic.entries)):
+            self._take(name)
+            if not (index + 1) % _AT_ONCE:
+                await asyncio.sleep(0)
+
     def _take(self, name: str) -> None:
         """Know of a key what the topic says now; of one that is not in order that it lets nobody in."""
         key_id = Revocation.revokes(name) or name
         if key_id in self._own:
             return
+        self._rotating.discard(key_id)
+        for key_ids in self._strange.values():
+            key_ids.discard(key_id)
         known = self._judged(key_id)
         if known is None:
             self._known.pop(key_id, None)
-        else:
-            self._known[key_id] = known
-        self.rotating = any(one.previous_until for one in self._known.values())
+            return
+        self._known[key_id] = known
+        if known.previous_until:
+            self._rotating.add(key_id)
 
     def _judged(self, key_id: str) -> Known | None:
         topic = self._topic
@@ -87,7 +106,9 @@ class Stored:
                 return None
             secret = self.pepper.known
             if secret is None or key.pepper_id != Pepper.id_of(secret):
-                self._miss(key.pepper_id)
+                self._strange.setdefault(key.pepper_id, set()).add(key_id)
+                if key.pepper_id not in self._complained:
+                    self._wanted.set()  # its file may have been made just now
                 return None
             if secret not in self._peppers:
                 self._peppers.append(secret)
@@ -95,11 +116,6 @@ class Stored:
         except (ValueError, TypeError, AttributeError) as error:
             self._complain(f"key {key_id!r} of the store cannot be used: {error}")
             return None
-
-    def _miss(self, pepper_id: str) -> None:
-        """Look for the pepper of a key: its file may have been made just now."""
-        if pepper_id not in self._complained:
-            self._wanted.set()
 
     async def _read_pepper_when_wanted(self) -> None:
         while True:
@@ -109,26 +125,16 @@ class Stored:
                 await asyncio.to_thread(self.pepper.read)
             except AiogateError as error:
                 self._complain(str(error))
-            topic = self._topic
-            for name in () if topic is None else tuple(topic.entries):
-                self._take(name)
-            for said in () if topic is None else self._of_other_peppers(topic):
+            if self._topic is not None:
+                await self._take_all(self._topic)
+            for said in self._of_other_peppers():
                 self._complain(said)
 
-    def _of_other_peppers(self, topic: Topic) -> list[str]:
+    def _of_other_peppers(self) -> list[str]:
         """Return what is wrong, for each pepper that keys were made with and that is not here."""
-        others: dict[str, list[str]] = {}
+        others = {pepper_id: sorted(key_ids) for pepper_id, key_ids in self._strange.items() if key_ids}
         here = None if self.pepper.known is None else Pepper.id_of(self.pepper.known)
-        for name, entry in topic.entries.items():
-            if Revocation.revokes(name) is None and Revocation.name(name) not in topic.entries:
-                try:
-                    key = StoredKey.of(entry)
-                except (ValueError, TypeError):
-                    continue
-                if key.pepper_id != here:
-                    others.setdefault(key.pepper_id, []).append(key.id)
-        self._complained &= others.keys()
-        self._complained |= others.keys()
+        self._complained = set(others)
         found = "there is none" if here is None else f"pepper {here} is"
         return [
             f"{len(key_ids)} keys of the store ({', '.join(key_ids[:3])} ...) were made with pepper {pepper_id}, and "

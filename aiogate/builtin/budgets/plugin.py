@@ -3,6 +3,7 @@
 For configs that name it. See the package for what a config looks like.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -25,7 +26,7 @@ from aiogate import (
 )
 from aiogate.builtin.budgets.accounts import Account, Accounts, BudgetReport
 from aiogate.builtin.budgets.meter import Line, Meter, held_of
-from aiogate.builtin.budgets.origin import resume
+from aiogate.builtin.budgets.origin import keep_up, resume
 from aiogate.builtin.budgets.settings import BudgetsConfig
 from aiogate.builtin.estimates import Asked, Measures, asked_of, estimate, measures_of
 from aiogate.builtin.subjects import NOBODY
@@ -75,7 +76,15 @@ class Budgets:
         if any(_SHARE in _wanted_by(plugin) for plugin in gateway.plugins.values()):
             self._age_seconds = _ASKED_SECONDS
         await resume(gateway, self._accounts, None if self._measures is None else self._measures.means())
-        yield
+        if not gateway.board.is_shared:
+            yield
+            return
+        async with asyncio.TaskGroup() as tasks:
+            keeping_up = tasks.create_task(keep_up(gateway, self._accounts))
+            try:
+                yield
+            finally:
+                keeping_up.cancel()
 
     @hookimpl
     async def pre_request(self, exchange: Exchange) -> None:

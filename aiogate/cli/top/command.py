@@ -1,7 +1,6 @@
 """Runs ``aiogate top``: looks, draws, hears keys, and does what they ask for."""
 
 import contextlib
-import getpass
 import os
 import sys
 import threading
@@ -13,6 +12,7 @@ import attrs
 import click
 import orjson
 
+from aiogate.cli.actor import current_actor
 from aiogate.cli.operators import admin_options, answer_of, ask, bearer, url_of
 from aiogate.cli.top.board import Board, Kill, Quit
 from aiogate.cli.top.looks import Looks
@@ -139,7 +139,7 @@ def _watch(url: str, interval: float) -> None:
 
 def _killed(url: str, kill: Kill) -> str:
     """End an exchange; return what came of it."""
-    said = {"request": kill.request_id, "reason": kill.reason, "actor": getpass.getuser()}
+    said = {"request": kill.request_id, "reason": kill.reason, "actor": current_actor()}
     try:
         status, answer = ask(url, "POST", "/api/kills", said)
     except AiogateError as error:

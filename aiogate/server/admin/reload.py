@@ -46,9 +46,10 @@ async def _reload(request: web.Request) -> web.Response:
     gateway = gateway_of(request)
     write_down(gateway, "reload", await asked_of(request))
     report = await gateway.together.reload("api")
+    said = {**plain_report(report), "workers": report.workers}
     if report.successful:
-        return json(plain_report(report))
-    return problem(refusal("config_invalid", _refused(report), members=plain_report(report)), "/api/reload")
+        return json(said)
+    return problem(refusal("config_invalid", _refused(report), members=said), "/api/reload")
 
 
 def _refused(report: Report) -> str:
@@ -63,7 +64,7 @@ ROUTES: Final = (
         path="/api/reload",
         handler=_reload,
         summary="Read the config again.",
-        answer=REPORT,
+        answer=record({**REPORT["properties"], "workers": COUNT}),
         query=BY_WHOM,
         problems=("config_invalid", "journal_unavailable"),
     ),

@@ -1,7 +1,7 @@
 """The gateway, as the handlers of the admin listener see it."""
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from aiohttp import web
 
@@ -11,7 +11,17 @@ from aiogate.server.house import House
 from aiogate.server.reload import Reloads
 from aiogate.server.together import Together
 
-__all__ = ["ALL_ROUTES", "GATEWAY", "Running", "gateway_of"]
+__all__ = ["ALL_ROUTES", "GATEWAY", "Running", "Tells", "gateway_of"]
+
+
+@runtime_checkable
+class Tells(Protocol):
+    """What reads the config, if it has something to say of where that comes from."""
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """What there is to say."""
+        ...
 
 
 class Running(Protocol):
@@ -21,6 +31,11 @@ class Running(Protocol):
     generation: Generation
     reloads: Reloads
     together: Together
+
+    @property
+    def load(self) -> object:
+        """What reads its config."""
+        ...
 
     @property
     def connections(self) -> int:

@@ -10,8 +10,8 @@ from aiogate.server.admin.answers import json
 from aiogate.server.admin.kills import HALT, plain_halt
 from aiogate.server.admin.reload import REPORT, plain_report
 from aiogate.server.admin.route import Route, Schema
-from aiogate.server.admin.running import Running, gateway_of
-from aiogate.server.admin.schemas import BREAKER, BUDGET, COUNT, ENDPOINT, FLAG, TEXT, array, maybe, record
+from aiogate.server.admin.running import Running, Tells, gateway_of
+from aiogate.server.admin.schemas import BREAKER, BUDGET, COUNT, ENDPOINT, FLAG, NUMBER, TEXT, array, maybe, record
 from aiogate.server.admin.whole import of_all, worker_of
 from aiogate.server.breaker_report import statuses_of
 from aiogate.server.budget_report import budgets_of, tightest
@@ -24,9 +24,11 @@ __all__ = ["ROUTES", "verbose"]
 def verbose(gateway: Running) -> dict[str, object]:
     """Return what is in force and under way."""
     house, generation = gateway.house, gateway.generation
+    told = gateway.load.told if isinstance(gateway.load, Tells) else {}
     return {
         "version": __version__,
         "generation": generation.number,
+        "config": {"from": str(generation.settings.path), **told},
         "plugins": list(generation.pipeline.plugins),
         "agents": list(generation.agents),
         "state": generation.settings.state.url.reveal().partition(":")[0],
@@ -61,9 +63,26 @@ def _agents(generation: Generation) -> list[dict[str, object]]:
 
 
 _AGENT: Final[Schema] = record({"id": TEXT, "capabilities": array(TEXT), "breaker": maybe(BREAKER)})
+_WORKER: Final[Schema] = record(
+    {"name": TEXT, "pid": COUNT, "generation": COUNT, "open_exchanges": COUNT, "ready": FLAG}
+)
+_CONFIG: Final[Schema] = {
+    "type": "object",
+    "required": ["from"],
+    "properties": {
+        "from": {"type": "string", "description": "Its file, or which generation of a store it is."},
+        "gateway": TEXT,
+        "generation": COUNT,
+        "tried": COUNT,
+        "at": NUMBER,
+        "problems": array(TEXT),
+        "needs_restart": array(TEXT),
+    },
+}
 _FACTS: Final[dict[str, Schema]] = {
     "version": TEXT,
     "generation": COUNT,
+    "config": _CONFIG,
     "plugins": array(TEXT),
     "agents": array(_AGENT),
     "state": TEXT,
@@ -76,6 +95,7 @@ _FACTS: Final[dict[str, Schema]] = {
     "endpoints": {"type": "object", "additionalProperties": array(ENDPOINT)},
     "checks": {"type": "object", "additionalProperties": FLAG},
     "budgets": array(BUDGET),
+    "workers": array(_WORKER),
     "halts": array(HALT),
 }
 ROUTES: Final = (
@@ -84,6 +104,6 @@ ROUTES: Final = (
         path="/api/status",
         handler=_status,
         summary="What is in force and under way.",
-        answer={"type": "object", "required": list(_FACTS), "properties": _FACTS},
+        answer={"type": "object", "required": [name for name in _FACTS if name != "workers"], "properties": _FACTS},
     ),
 )

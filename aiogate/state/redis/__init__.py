@@ -10,7 +10,10 @@ What holds with Redis:
 - Each operation counts exactly once, also when its answer is lost. What an exchange really used is sent as it ends and
   not waited for; other gateways see it a round trip later.
 - A period's counter never goes down: each gateway says with each claim what it has seen spent, so that a Redis that was
-  restarted empty, flushed, or taken over by a replica that lagged behind is put right by the next claim.
+  restarted empty, flushed, or taken over by a replica that lagged behind is put right by the next claim; what nobody
+  alive has seen, and what a gateway was killed before it told, by what all journals sum up to, within a minute.
+- Those sums are here (``central.py``): each journal says what it sums up to, again after Redis has lost it. A journal
+  whose gateway is down since is missing until that is back.
 - Keys begin with ``[state] prefix``, share one hash tag and expire by themselves; amounts are exact up to 2^53.
 
 What holds without it:

@@ -20,7 +20,7 @@ from aiogate.state.redis.scripts import central_source
 __all__ = ["Acknowledged", "Central", "Row", "Source"]
 
 _DAY_SECONDS: Final = 86400
-_ASK_SECONDS: Final = 5.0
+_ASK_SECONDS: Final = 2.0
 _KEYS_AT_ONCE: Final = 16
 _ROWS_AT_ONCE: Final = 500
 _UNKNOWN: Final = -2

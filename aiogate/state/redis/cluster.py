@@ -101,6 +101,11 @@ class ClusterState:
         return f"{len(away)} of {PARTS} parts: {away[0]}" if away else None
 
     @property
+    def losses(self) -> int:
+        """How often parts of the cluster came back, or had lost what they knew."""
+        return sum(part.losses for part in self._parts)
+
+    @property
     def open_grants(self) -> int:
         """How many grants of this process are not settled."""
         return len(self._open)
@@ -188,6 +193,11 @@ class ClusterState:
         """Begin counters of periods at the claims' amounts, where nobody has taken from them."""
         parts = self._by_part([claim.counter for claim in claims])
         await asyncio.gather(*(part.resume([claims[place] for place in places]) for part, places in parts))
+
+    async def make_up(self, claims: Sequence[Claim]) -> None:
+        """Let counters of periods have spent the claims' amounts at least."""
+        for part, places in self._by_part([claim.counter for claim in claims]):
+            await part.make_up([claims[place] for place in places])
 
     async def standings(self, counters: Sequence[str], *, age_seconds: float | None = 0.0) -> Sequence[Standing]:
         """Return how counters of periods stand; of parts that are away, as far as that is known here."""

@@ -56,6 +56,7 @@ class RedisState:
         self._batches = Batches(link, keys, timeout_seconds, clock.monotonic, self)
         self._sight = Sight(clock.monotonic)
         self._share: Share | None = None
+        self.losses = 0
         self._open: dict[int, Held] = {}
         self._owed: dict[str, tuple[Row, int]] = {}
         self._ids = count(secrets.randbits(64) << 40)
@@ -185,6 +186,12 @@ class RedisState:
             for claim, amount in zip(some, spent, strict=True):
                 self._sight.see_spent(claim, amount, 0)
 
+    async def make_up(self, claims: Sequence[Claim]) -> None:
+        """Let counters of periods have spent the claims' amounts at least; sent at once, or when Redis is back."""
+        self._tell_rows("see", rows_of(claims, {claim.counter: claim.amount for claim in claims}))
+        for claim in claims:
+            self._sight.see_spent(claim, claim.amount, self._sight.standing(claim.counter).held)
+
     async def standings(self, counters: Sequence[str], *, age_seconds: float | None = 0.0) -> Sequence[Standing]:
         """Return how counters of periods stand; without Redis, as far as that is known here."""
         if self._share is None and self._sight.has_seen(counters, age_seconds):
@@ -226,6 +233,7 @@ class RedisState:
 
     def lost(self) -> None:
         """Tell Redis what this gateway holds, and what it knows to be spent."""
+        self.losses += 1
         self._renew()
         ends = self._sight.periods
         rows = [

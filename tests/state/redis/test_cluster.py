@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import attrs
 import pytest
@@ -12,6 +13,7 @@ from redis.asyncio.connection import Connection
 from aiogate.claims import Claim, Grant, Shortage, Standing
 from aiogate.exchange import Clock
 from aiogate.state.redis.board import RedisBoard
+from aiogate.state.redis.central import Central
 from aiogate.state.redis.cluster import PARTS, ClusterState, tag_of
 from aiogate.state.redis.places import slot_of
 from tests.state.asking import fill, granted, refused
@@ -191,6 +193,18 @@ async def test_a_master_that_dies_costs_its_own_parts_a_moment_and_the_others_no
         await refused(state, a_period("budget", amount=41, ends=TOMORROW))
         await granted(state, a_period("budget", amount=40, ends=TOMORROW))
         await state.close()
+
+
+async def test_journals_are_shipped_to_a_cluster_as_to_one_redis(cluster: Cluster) -> None:
+    central = Central(cluster.url, prefix="central:", stream_records=100, fleet_days=32)
+    row = (1767225600, ("alice", *("" for _ in range(7))), [1, *(0 for _ in range(11))])
+    facts: dict[str, Any] = {"start": 0, "end": 10, "records": [("r1", b"{}", 10)], "rows": [row]}
+    assert await central.begin("j1", "host", [], {}) is None
+    for _ in range(2):
+        assert (await central.ship("j1", "host", "1.jsonl", **facts)).is_known
+    assert await central.rows("j1", 1767225600, 1767225601) == [row]
+    assert [source.id for source in await central.sources()] == ["j1"]
+    await central.close()
 
 
 async def test_the_board_goes_with_its_slot(cluster: Cluster) -> None:
