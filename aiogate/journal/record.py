@@ -15,7 +15,16 @@ import orjson
 from aiogate.exchange import Attempt, Exchange, Usage
 from aiogate.journal.chain import LINK_BYTES
 
-__all__ = ["PATH_CHARACTERS", "RECORD_BYTES", "encode", "timestamp"]
+__all__ = [
+    "MODEL_CHARACTERS",
+    "PATH_CHARACTERS",
+    "RECORD_BYTES",
+    "cost_center_of",
+    "encode",
+    "escaped",
+    "timestamp",
+    "written_down",
+]
 
 RECORD_BYTES: Final = 1023 - LINK_BYTES
 """A record is never longer, its line feed included, before it is chained: in the journal it stays below 1 KiB."""
@@ -23,7 +32,7 @@ PATH_CHARACTERS: Final = 256
 """What is kept of a path; less where the record would grow too long."""
 
 _FROM_OUTSIDE_CHARACTERS: Final = {"trace_id": 32, "method": 16, "client": 48}
-_MODEL_CHARACTERS: Final = 64
+MODEL_CHARACTERS: Final = 64
 _SHORT_MODEL_CHARACTERS: Final = 32
 _DISPENSABLE: Final = (  # the cost has been reckoned with them
     "output_audio_tokens",
@@ -54,12 +63,17 @@ def encode(exchange: Exchange) -> bytes:
     path; then names become their digests, so that two callers stay two, and attempts a sign; then the rarest
     classes of tokens are left out.
     """
+    return written_down(exchange)[0]
+
+
+def written_down(exchange: Exchange) -> tuple[bytes, bool]:
+    """Return the record as ``encode`` does, and whether nothing in it had to give way."""
     facts = _facts(exchange)
     try:
         line = orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE)
     except orjson.JSONEncodeError:  # a lone surrogate, or an integer of more than 64 bits
-        return _fitted(facts)
-    return line if len(line) <= RECORD_BYTES else _fitted(facts)
+        return _fitted(facts), False
+    return (line, True) if len(line) <= RECORD_BYTES else (_fitted(facts), False)
 
 
 def timestamp(wall: float) -> str:
@@ -92,7 +106,7 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912 - what 
             facts["department"] = principal.department
     facts["agent"] = agent.id if agent is not None else None
     facts["method"] = exchange.method
-    facts["path"] = _escaped(exchange.full_path, PATH_CHARACTERS)
+    facts["path"] = escaped(exchange.full_path, PATH_CHARACTERS)
     facts["status"] = exchange.status
     facts["outcome"] = exchange.outcome
     facts["code"] = refused.code if refused is not None else None
@@ -114,7 +128,7 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912 - what 
     facts["cost_nanousd"] = exchange.cost_nanousd
     if len(exchange.cost_centers) > 1:
         facts["cost_centers"] = dict(exchange.cost_centers)
-    elif (cost_center := _cost_center(exchange)) is not None:
+    elif (cost_center := cost_center_of(exchange)) is not None:
         facts["cost_center"] = cost_center
     if exchange.client_address:
         facts["client"] = exchange.client_address
@@ -133,7 +147,7 @@ def _attempts(attempts: tuple[Attempt, ...]) -> list[Any]:
     for one in attempts:
         ended = one.code if one.status is None else one.status
         fact = {
-            "endpoint": _escaped(one.endpoint, _ENDPOINT_CHARACTERS),
+            "endpoint": escaped(one.endpoint, _ENDPOINT_CHARACTERS),
             "ended": ended,
             "seconds": round(one.seconds, 4),
         }
@@ -142,7 +156,7 @@ def _attempts(attempts: tuple[Attempt, ...]) -> list[Any]:
     return facts if len(facts) <= _ATTEMPTS else ["…", *facts[-_ATTEMPTS:]]
 
 
-def _cost_center(exchange: Exchange) -> str | None:
+def cost_center_of(exchange: Exchange) -> str | None:
     """Return who pays for all of it."""
     if exchange.cost_centers:
         return exchange.cost_centers[0][0]
@@ -169,7 +183,7 @@ def _overhead(exchange: Exchange, ended: float) -> float:
 def _usage(usage: Usage) -> dict[str, Any]:
     facts: dict[str, Any] = {"source": usage.source}
     if usage.model is not None:
-        facts["model"] = _escaped(usage.model, _MODEL_CHARACTERS)
+        facts["model"] = escaped(usage.model, MODEL_CHARACTERS)
     if usage.input_tokens is not None:
         facts["input_tokens"] = usage.input_tokens
     if usage.cached_input_tokens is not None:
@@ -189,7 +203,7 @@ def _usage(usage: Usage) -> dict[str, Any]:
     return facts
 
 
-def _escaped(text: str, characters: int) -> str:
+def escaped(text: str, characters: int) -> str:
     """Return the text cut, with everything percent-encoded that JSON would make longer."""
     if len(text) <= characters and text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return text
@@ -210,7 +224,7 @@ def _fitted(facts: Mapping[str, Any]) -> bytes:
     tame = {name: _tame(fact) for name, fact in facts.items()}
     for name, characters in _FROM_OUTSIDE_CHARACTERS.items():
         if name in tame:
-            tame[name] = _escaped(tame[name], characters)
+            tame[name] = escaped(tame[name], characters)
     line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     for name in ("detail", "attempts", "path"):
         if len(line) > RECORD_BYTES and name in tame:

@@ -141,7 +141,7 @@ class Gateway:
         self._rooms.push_async_callback(house.board.close)
         house.journal.open()
         self._rooms.callback(house.journal.close)
-        keeper = Keeper(self.settings.journal, self.clock)
+        keeper = Keeper(self.settings.journal, self.clock, ledger=house.journal.ledger)
         keeper.start()
         self._rooms.push_async_callback(asyncio.to_thread, keeper.stop)
         self._rooms.callback(house.access_log.close)
