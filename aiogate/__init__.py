@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiogate.agent import Agent, Health, Retry, Seconds, Secret, UsageRule
     from aiogate.board import Board, Topic
+    from aiogate.calls import Call
     from aiogate.claims import (
         LARGEST_AMOUNT,
         Claim,
@@ -28,14 +29,18 @@ if TYPE_CHECKING:
     from aiogate.errors import AiogateError, Refusal, Refused, StateError, refusal
     from aiogate.exchange import ANONYMOUS, Attempt, Clock, Exchange, Key, Outcome, Principal, Reply, Usage
     from aiogate.hookspecs import Finding, Gateway, Observer, Ranked, Spent, hookimpl
+    from aiogate.pepper import Pepper
+    from aiogate.stored_key import KEYS_TOPIC, Revocation, StoredKey
 
 __all__ = [
     "ANONYMOUS",
+    "KEYS_TOPIC",
     "LARGEST_AMOUNT",
     "Agent",
     "AiogateError",
     "Attempt",
     "Board",
+    "Call",
     "Claim",
     "Clock",
     "Counted",
@@ -49,6 +54,7 @@ __all__ = [
     "Observer",
     "OnStateError",
     "Outcome",
+    "Pepper",
     "Period",
     "Principal",
     "Quota",
@@ -58,6 +64,7 @@ __all__ = [
     "Refused",
     "Reply",
     "Retry",
+    "Revocation",
     "Seconds",
     "Secret",
     "Shortage",
@@ -65,6 +72,7 @@ __all__ = [
     "Standing",
     "State",
     "StateError",
+    "StoredKey",
     "Topic",
     "Usage",
     "UsageRule",
@@ -74,7 +82,7 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_ROOMS = ("agent", "board", "claims", "errors", "exchange", "hookspecs")
+_ROOMS = ("agent", "board", "calls", "claims", "errors", "exchange", "hookspecs", "pepper", "stored_key")
 
 if not TYPE_CHECKING:
 

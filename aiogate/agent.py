@@ -3,6 +3,7 @@
 For plugins and for every floor above. Knows nothing of exchanges.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -11,7 +12,7 @@ import attrs
 
 from aiogate.claims import Rate
 
-__all__ = ["Agent", "Health", "Reason", "Retry", "Seconds", "Secret", "UsageRule"]
+__all__ = ["Agent", "Cors", "Health", "Reason", "Retry", "Seconds", "Secret", "UsageRule"]
 
 
 class Secret:
@@ -59,6 +60,41 @@ Reason = Literal["connect", "reset", "429", "500", "502", "503", "504", "529"]
 """Why an attempt may be repeated."""
 _positive: Final[Any] = attrs.validators.gt(0.0)
 _REPLAY_BYTES: Final = 256 * 1024
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::(?:[0-9]{1,5}|\*))?")
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PAGES_SEND: Final = (
+    "authorization",
+    "x-api-key",
+    "content-type",
+    "cache-control",
+    "idempotency-key",
+    "last-event-id",
+    "traceparent",
+    "tracestate",
+    "x-request-id",
+    "a2a-*",
+    "anthropic-*",
+    "mcp-*",
+    "openai-*",
+    "x-stainless-*",
+)
+_PAGES_SEE: Final = (
+    "X-Request-Id",
+    "X-Agent-Id",
+    "X-Aiogate-Attempts",
+    "X-Aiogate-Budget-Warning",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "WWW-Authenticate",
+    "Location",
+    "Content-Location",
+    "ETag",
+    "Mcp-Session-Id",
+    "Mcp-Protocol-Version",
+    "A2A-Version",
+    "A2A-Extensions",
+)
 
 
 class Seconds(float):
@@ -97,6 +133,52 @@ class Retry:
     attempts: int = attrs.field(default=2, validator=[attrs.validators.ge(1), attrs.validators.le(10)])
     on: frozenset[Reason] = frozenset({"connect", "502", "503", "504", "529"})
     unsafe: bool = False
+
+
+def _are_origins(_owner: object, _attribute: object, origins: tuple[str, ...]) -> None:
+    for origin in origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            msg = (
+                f"expected an origin such as 'https://app.example.org', 'https://*.example.org', 'http://localhost:*' "
+                f"or '*', in lower case and without a path, got {origin!r}"
+            )
+            raise ValueError(msg)
+
+
+def _are_names(_owner: object, _attribute: object, names: tuple[str, ...]) -> None:
+    for name in names:
+        if not _NAME.fullmatch(name):
+            msg = f"expected the name of a header, got {name!r}"
+            raise ValueError(msg)
+
+
+@attrs.frozen(kw_only=True, cache_hash=True)
+class Cors:
+    """Which web pages may call from a browser (CORS); other clients are not asked where they come from.
+
+    Preflights are answered before anybody is authenticated; with this table the agents' own answers to the question
+    are replaced.
+
+    Args:
+        origins: ``https://app.example.org``, ``https://*.example.org``, ``http://localhost:*``, or ``*`` for all.
+        methods: what pages may ask with.
+        headers: what pages may send; ``mcp-*`` stands for all names that begin so.
+        exposed: what of an answer pages may see.
+        credentials: pages may send cookies and certificates along; keys in headers do not need it.
+        max_age_seconds: for how long a browser remembers the answer to a preflight.
+    """
+
+    origins: tuple[str, ...] = attrs.field(default=(), validator=_are_origins)
+    methods: tuple[str, ...] = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+    headers: tuple[str, ...] = attrs.field(default=_PAGES_SEND, validator=_are_names)
+    exposed: tuple[str, ...] = attrs.field(default=_PAGES_SEE, validator=_are_names)
+    credentials: bool = False
+    max_age_seconds: int = attrs.field(default=600, validator=[attrs.validators.ge(0), attrs.validators.le(86_400)])
+
+    def __attrs_post_init__(self) -> None:
+        if self.credentials and "*" in self.origins:
+            msg = "credentials need origins by name: browsers take no '*' with them"
+            raise ValueError(msg)
 
 
 @attrs.frozen(kw_only=True, cache_hash=True)
@@ -153,6 +235,14 @@ class Agent:
         fallback: ids of the agents that serve in its place, the first first, as far as the principal may use them: when
             it is out of service (503), or has failed and ``retry`` says of such a failure that it may be sent again.
         replay_buffer: bytes of a request's body that are kept to be sent again; a longer one is sent once.
+        cors: which web pages may call it; None: as the server has it.
+        protocol: what it speaks, ``a2a`` or ``mcp``: what is called stands in the journal, an error in an answer of 200
+            counts as one, agent cards have the gateway's addresses, sessions stay with their endpoint. None: HTTP.
+        rewrite_card: its cards have the gateway's addresses; without, they pass as they are, signatures and all, and
+            whoever calls where such a card says takes the key there.
+        card_urls: by which it knows itself besides ``url``, in its cards.
+        method_roles: a role that a method of its protocol needs besides ``required_roles``, as
+            ``{ CancelTask = "operator" }``; of A2A either generation's name is good for both.
     """
 
     id: str
@@ -194,6 +284,11 @@ class Agent:
     retry: Retry | None = None
     fallback: tuple[str, ...] = ()
     replay_buffer: int = _REPLAY_BYTES
+    cors: Cors | None = None
+    protocol: str | None = None
+    rewrite_card: bool = True
+    card_urls: tuple[str, ...] = ()
+    method_roles: Mapping[str, str] = attrs.field(factory=dict, hash=False)
 
     @property
     def is_resilient(self) -> bool:

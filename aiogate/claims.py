@@ -122,6 +122,7 @@ class Claim:
         on_state_error: None: what ``[state] on_error`` says.
         otherwise: what the client gets where it does not fit; None: a 429. One that has it is in no ``RateLimit``
             header: it is nothing that a caller could go by.
+        least: of a period: where less than ``amount`` is left, what is left is taken, down to this; None: all of it.
     """
 
     name: str
@@ -134,12 +135,13 @@ class Claim:
     period: Period | None = None
     on_state_error: OnStateError | None = None
     otherwise: Refusal | None = None
+    least: int | None = None
 
 
 class Quota(NamedTuple):  # made for every exchange, and a tuple is made fastest
     """What is left of a claim's counter after a decision: ``remaining`` units, more of them in ``reset_seconds``.
 
-    ``spent`` and ``held`` are told of periods only.
+    ``claim`` has the amount that was taken, where that may be less. ``spent`` and ``held`` are told of periods only.
     """
 
     claim: Claim
@@ -198,6 +200,11 @@ class State(Protocol):
         ...
 
     @property
+    def losses(self) -> int:
+        """How often the counters may have lost something: they could not be reached, or had begun anew."""
+        ...
+
+    @property
     def open_grants(self) -> int:
         """How many grants of this process are not settled: of exchanges under way, and of nothing else."""
         ...
@@ -210,7 +217,7 @@ class State(Protocol):
         ...
 
     async def extend(self, grant: Grant, claims: Sequence[Claim]) -> Grant | Shortage | None:
-        """Take more on counters of periods that a grant holds, in one atomic step: all claims or none.
+        """Take more on counters of periods that a grant holds, in one atomic step: all claims in full or none.
 
         The grant keeps its id, and what it holds begins to live anew. None: it was settled, or was never given.
         """
@@ -229,8 +236,16 @@ class State(Protocol):
         """Let counters of periods begin with what was spent before, ``amount``; one that is known stays as it is."""
         ...
 
-    async def standings(self, counters: Sequence[str]) -> Sequence[Standing]:
-        """Return how counters of periods stand, one for each; one that nobody has taken from stands at nothing."""
+    async def make_up(self, claims: Sequence[Claim]) -> None:
+        """Let counters of periods have spent ``amount`` at least, which somebody knows; none goes down by it."""
+        ...
+
+    async def standings(self, counters: Sequence[str], *, age_seconds: float | None = 0.0) -> Sequence[Standing]:
+        """Return how counters of periods stand, one for each; one that nobody has taken from stands at nothing.
+
+        What was seen within ``age_seconds`` needs not be asked for; None: nobody is asked, and what was never seen
+        stands at nothing.
+        """
         ...
 
     async def close(self) -> None:

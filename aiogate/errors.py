@@ -49,6 +49,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "killed": Kind(403, "Stopped by an operator", "permission_error"),
     "policy_denied": Kind(403, "Denied by a policy", "permission_error"),
     "policy_failed": Kind(403, "A policy could not be decided", "permission_error"),
+    "origin_not_allowed": Kind(403, "Origin not allowed", "permission_error"),
     "foreign_origin": Kind(403, "Asked by a foreign web page", "permission_error"),
     "unknown_agent": Kind(404, "Unknown agent", "not_found_error"),
     "unknown_capability": Kind(404, "Unknown capability", "not_found_error"),
@@ -57,6 +58,9 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "method_not_allowed": Kind(405, "Method not allowed", "invalid_request_error"),
     "request_timeout": Kind(408, "Request too slow", "timeout_error"),
     "slow_reader": Kind(408, "Client reads too slowly", "timeout_error"),
+    "key_exists": Kind(409, "Key exists", "invalid_request_error"),
+    "key_revoked": Kind(409, "Key is revoked", "invalid_request_error"),
+    "other_pepper": Kind(409, "Another pepper", "invalid_request_error"),
     "too_many_halts": Kind(409, "Too many kills and pauses", "invalid_request_error"),
     "body_too_large": Kind(413, "Body too large", "request_too_large"),
     "url_too_long": Kind(414, "URL too long", "invalid_request_error"),
@@ -70,6 +74,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "agent_unreachable": Kind(502, "Agent unreachable", "api_error"),
     "agent_failed": Kind(502, "Agent answered with an error", "api_error"),
     "agent_broke_off": Kind(502, "Agent broke off", "api_error"),
+    "agent_card_unusable": Kind(502, "Agent card leads elsewhere", "api_error"),
     "agent_protocol_error": Kind(502, "Agent broke the protocol", "api_error"),
     "agent_unavailable": Kind(503, "Agent unavailable", "overloaded_error"),
     "agent_killed": Kind(503, "Agent stopped by an operator", "overloaded_error"),
@@ -126,8 +131,11 @@ def refusal(code: str, detail: str, **facts: Any) -> Refusal:  # noqa: ANN401 - 
     return Refusal(status=CATALOGUE[code].status, code=code, detail=detail, **facts)
 
 
-def problem_body(refused: Refusal, request_id: str, instance: str) -> bytes:
-    """Return the RFC 9457 body, with the ``error`` member that OpenAI's and Anthropic's SDKs read."""
+def problem_body(refused: Refusal, request_id: str, instance: str, *, for_anthropic: bool = False) -> bytes:
+    """Return the RFC 9457 body, with the ``error`` member that OpenAI's and Anthropic's SDKs read.
+
+    ``for_anthropic``: ``type`` says ``error``, and the code is where Anthropic's clients look for one.
+    """
     kind = CATALOGUE.get(refused.code, _UNLISTED)
     body: dict[str, Any] = {
         "type": f"urn:aiogate:problem:{refused.code}",
@@ -141,7 +149,10 @@ def problem_body(refused: Refusal, request_id: str, instance: str) -> bytes:
     if refused.rule is not None:
         body["rule"] = refused.rule
     body.update(refused.members)
-    body["error"] = {"message": refused.detail, "type": kind.error_type, "code": refused.code}
+    error: dict[str, Any] = {"message": refused.detail, "type": kind.error_type, "code": refused.code}
+    if for_anthropic:
+        body["type"], error["details"] = "error", {"error_code": refused.code}
+    body["error"] = error
     return orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE)
 
 

@@ -3,6 +3,7 @@
 For plugins and for every floor above. Knows nothing of sockets, configs or plugins.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -12,6 +13,7 @@ import attrs
 from multidict import CIMultiDict
 
 from aiogate.agent import Agent
+from aiogate.calls import CALL_BYTES, TOO_LONG, Call, call_of
 from aiogate.claims import Grant, Quota
 from aiogate.errors import Refusal
 
@@ -84,6 +86,8 @@ class Usage:
         return (self.input_tokens or 0) + (self.output_tokens or 0)
 
 
+_QUICK_BYTES: Final = 65536
+"""So much JSON is read in the loop."""
 _UNKNOWN_USAGE: Final = Usage()
 _UNAVAILABLE: Final = 503
 _ENDS: Final = frozenset({429, 503})
@@ -181,10 +185,17 @@ class Exchange:
             a 503 rules nobody out, for the list is of what one may use, not of what is up.
         cost_centers: who pays, each with a percentage, where a plugin has said so; else it is the cost centre of the
             agent, or of the principal.
+        is_timed: somebody asks how long the stages take; an operator is told.
         explains: an operator asks for the ranking, and nothing is to be sent.
         attempts: how often it was sent, and where, of an agent with several endpoints, retries or a fallback.
+        messages_in: how many whole messages of a WebSocket the client has sent, ``messages_out`` the agent; None: it is
+            none.
         cut_by: why the exchange was cut, if it was.
+        cors: header lines of its answer for browsers, each with CRLF before it.
         interrupt: the gateway's own: what ``cut`` wakes it by.
+        longest_gap: seconds; the longest silence of the agent between two pieces of its response; None: there was one.
+        call: what was called, of an agent with a ``protocol``; None: nobody has looked yet.
+        call_failure: of an answer of 200, the code of the JSON-RPC error in it, ``-32603``, or ``isError`` of a tool.
     """
 
     id: str
@@ -221,6 +232,8 @@ class Exchange:
     cost_nanousd: int | None = None
     bytes_in: int = 0
     bytes_out: int = 0
+    messages_in: int | None = None
+    messages_out: int | None = None
     forwarded: float | None = None
     first_byte: float | None = None
     answered: float | None = None
@@ -229,9 +242,14 @@ class Exchange:
     unavailable: dict[str, Refusal] | None = None
     cost_centers: tuple[tuple[str, float], ...] = ()
     explains: bool = False
+    is_timed: bool = False
     attempts: tuple[Attempt, ...] = ()
     cut_by: Refusal | None = None
+    cors: str = ""
     interrupt: Callable[[], None] | None = None
+    call: Call | None = None
+    call_failure: str | None = None
+    longest_gap: float | None = None
     _response_headers: CIMultiDict[str] | None = None
     _body: bytes | None = None
     _ruled_out: tuple[tuple[Agent, Refusal], ...] = ()
@@ -328,6 +346,22 @@ class Exchange:
         if self._body is None:
             self._body = await self.request_body.read(max_bytes)
         return self._body
+
+    async def read_call(self, protocol: str) -> Call:
+        """Return what the request calls in a protocol, ``a2a`` or ``mcp``; raises ``Refused`` (413) as ``read_body``.
+
+        Its body is read for that, ``CALL_BYTES`` at most. See ``Call.unclear`` for what decides nothing.
+        """
+        body: bytes | None = b""
+        if self.method == "POST":
+            is_long = self.content_length is not None and self.content_length > CALL_BYTES
+            body = None if is_long else await self.read_body(CALL_BYTES)
+        if body is None and protocol == "mcp":
+            return Call(protocol=protocol, unclear=TOO_LONG)
+        asked = (protocol, self.method, self.path, self.request_headers, body)
+        if body is not None and len(body) > _QUICK_BYTES:  # the loop has others to serve
+            return await asyncio.to_thread(call_of, *asked)
+        return call_of(*asked)
 
     def replace_body(self, body: bytes) -> None:
         """Send the agent ``body`` in the place of what the client sent. Call it after ``read_body``."""

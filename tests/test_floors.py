@@ -9,14 +9,14 @@ import aiogate
 
 ROOT = Path(aiogate.__file__).parent
 FLOORS = (
-    {"errors", "board", "claims", "agent", "exchange", "__init__"},
+    {"errors", "board", "claims", "calls", "agent", "exchange", "pepper", "stored_key", "__init__"},
     {"hookspecs", "settings"},
     {"state", "usage", "journal"},
     {"pipeline", "proxy"},
     {"server"},
     {"cli", "testing"},
 )
-NOUNS = ["errors", "board", "claims", "agent", "exchange", "hookspecs", "__init__"]
+NOUNS = ["errors", "board", "claims", "calls", "agent", "exchange", "pepper", "stored_key", "hookspecs", "__init__"]
 
 
 def room(module: str) -> str:

@@ -13,11 +13,13 @@ import attrs
 from aiogate import OnStateError, Rate
 from aiogate.builtin.subjects import Match, Values, as_tuple, is_name
 
-__all__ = ["OF_AGENTS", "LimitSettings", "LimitsConfig", "MatchSettings"]
+__all__ = ["OF_AGENTS", "OF_CALLS", "LimitSettings", "LimitsConfig", "MatchSettings"]
 
 OF_AGENTS: Final = frozenset({"rate_limit", "token_limit", "concurrency"})
 
-Subject = Literal["principal", "department", "role", "agent", "key", "client_address"]
+OF_CALLS: Final = frozenset({"method", "tool"})
+"""What only the plugin ``calls`` can tell."""
+Subject = Literal["principal", "department", "role", "agent", "key", "client_address", "method", "tool"]
 
 
 def _are_networks(_owner: object, _attribute: object, values: Values) -> None:
@@ -31,9 +33,13 @@ class MatchSettings(Match):
 
     Args:
         client_address: addresses and networks such as ``10.0.0.0/8``.
+        method: of agents that speak A2A or MCP, ``SendMessage`` or ``tools/call``.
+        tool: of agents that speak MCP.
     """
 
     client_address: Values = attrs.field(default=(), converter=as_tuple, validator=_are_networks)
+    method: Values = attrs.field(default=(), converter=as_tuple)
+    tool: Values = attrs.field(default=(), converter=as_tuple)
 
 
 @attrs.frozen(kw_only=True)
@@ -64,6 +70,11 @@ class LimitSettings:
         if self.rate is None and self.tokens is None and self.concurrency is None:
             msg = "expected a rate, tokens, a concurrency or several of them"
             raise ValueError(msg)
+
+    @property
+    def asks_for_calls(self) -> bool:
+        """Whether it depends on what is called."""
+        return bool(self.match.method or self.match.tool or not OF_CALLS.isdisjoint(self.per))
 
     @property
     def tokens_name(self) -> str:
@@ -97,10 +108,12 @@ class LimitsConfig:
     limit: tuple[LimitSettings, ...] = attrs.field(default=())
 
     def check_enforced(self, enforced: frozenset[str]) -> Iterator[tuple[str, str]]:
-        """Yield the limits on tokens that nobody counts."""
+        """Yield the limits on tokens that nobody counts, and those on calls that nobody reads."""
         for index, limit in enumerate(self.limit):
             if limit.tokens is not None and "usage" not in enforced:
                 yield f"limit[{index}].tokens", 'no plugin in pipeline.plugins finds out how many they are: add "cost"'
+            if limit.asks_for_calls and "method_roles" not in enforced:
+                yield f"limit[{index}]", 'no plugin in pipeline.plugins finds out what is called: add "calls" before it'
 
     @limit.validator
     def _names_each_claim_once(self, _attribute: object, limits: tuple[LimitSettings, ...]) -> None:

@@ -23,8 +23,9 @@ from typing import Final
 
 import attrs
 
-from aiogate import Agent, Claim, Counted, Exchange, Gateway, Measure, Principal, Rate, hookimpl
+from aiogate import Agent, Call, Claim, Counted, Exchange, Gateway, Measure, Principal, Rate, State, hookimpl
 from aiogate.builtin.estimates import Means, asked_of, estimate, measures_of
+from aiogate.builtin.limit_report import LimitReport, limit_reports
 from aiogate.builtin.limit_settings import OF_AGENTS, LimitsConfig, LimitSettings, MatchSettings
 from aiogate.builtin.subjects import NOBODY, combinations, facts_of, fits
 from aiogate.usage import ESTIMATE
@@ -34,7 +35,8 @@ __all__ = ["LimitSettings", "Limits", "LimitsConfig", "MatchSettings"]
 _LEASE_SECONDS: Final = 60.0
 """The state renews it as long as the gateway lives."""
 _KEPT: Final = 10_000
-_SUBJECTS: Final = ("principal", "department", "role", "agent", "key")
+_NO_CALL: Final = Call()
+_SUBJECTS: Final = ("principal", "department", "role", "agent", "key", "method", "tool")
 _ANSWER_TOKENS: Final = 256
 """Of an answer by an agent of which nobody knows anything yet."""
 
@@ -67,8 +69,10 @@ class Limits:
         """Keep the limits; claims that were made once are kept too, as they depend on who and where alone."""
         self._limits = config.limit
         self._by_address = any(limit.match.client_address or "client_address" in limit.per for limit in config.limit)
-        self._kept: dict[tuple[int, str, str], tuple[Principal, Agent, tuple[Claim, ...], bool]] = {}
+        self._by_call = any(limit.asks_for_calls for limit in config.limit)
+        self._kept: dict[tuple[int, str, str, str, str], tuple[Principal, Agent, tuple[Claim, ...], bool]] = {}
         self._means: Means | None = None
+        self._state: State | None = None
 
     def warnings(self, agents: Mapping[str, Agent]) -> Iterator[tuple[str, str]]:
         """Yield where in the config a limit can never bind, and why."""
@@ -88,10 +92,18 @@ class Limits:
     @hookimpl
     def lifespan(self, gateway: Gateway) -> None:
         """Find out who knows what exchanges use, where tokens are limited."""
+        self._state = gateway.state
         counts_tokens = any(limit.tokens is not None for limit in self._limits)
         if counts_tokens or any(agent.token_limit is not None for agent in gateway.agents.values()):
             measures = measures_of(gateway)
             self._means = None if measures is None else measures.means()
+
+    async def limits(self) -> list[LimitReport]:
+        """Return how the counters stand, of those who have called lately; raises ``StateError``."""
+        if self._state is None:
+            return []
+        claims = [claim for _, _, kept, _ in self._kept.values() for claim in kept]
+        return await limit_reports(claims, {limit.name: limit.per for limit in self._limits}, self._state)
 
     @hookimpl
     def claims(self, exchange: Exchange) -> Iterable[Claim]:
@@ -101,11 +113,12 @@ class Limits:
             return ()
         principal = exchange.principal or NOBODY
         address = exchange.client_address if self._by_address else ""
-        place = (id(principal), agent.id, address)
+        call = exchange.call if self._by_call and exchange.call is not None else _NO_CALL
+        place = (id(principal), agent.id, address, call.method, call.tool)
         kept = self._kept.get(place)
         if kept is not None and kept[1] is agent:
             return self._with_tokens(exchange, agent, kept[2]) if kept[3] else kept[2]
-        claims = tuple(self._claims(agent, principal, address))
+        claims = tuple(self._claims(agent, principal, address, call))
         if len(self._kept) >= _KEPT:
             self._kept.clear()
         counts_tokens = any(claim.measure is Measure.TOKENS for claim in claims)
@@ -128,13 +141,14 @@ class Limits:
             for claim in claims
         ]
 
-    def _claims(self, agent: Agent, principal: Principal, address: str) -> Iterator[Claim]:
+    def _claims(self, agent: Agent, principal: Principal, address: str, call: Call) -> Iterator[Claim]:
         yield from _window("rate_limit", ("agent", principal.id, agent.id), agent.rate_limit)
         yield from _tokens("token_limit", ("agent", principal.id, agent.id), agent.token_limit)
         yield from _lease("concurrency", ("agent", principal.id, agent.id), agent.concurrency)
         client = _parsed(address)
         facts = facts_of(principal, agent)
         facts["client_address"] = (str(client or address),)
+        facts |= {name: (said,) for name, said in (("method", call.method), ("tool", call.tool)) if said}
         for limit in self._limits:
             if _is_from(limit.match, client) and fits(limit.match, _SUBJECTS, facts):
                 for values in combinations(limit.per, limit.match.role, facts):

@@ -5,41 +5,41 @@ import os
 from collections.abc import Iterator
 
 from aiogate import __version__
-from aiogate.server.gateway import Gateway
+from aiogate.settings.model import Address, Settings
 
 __all__ = ["announcement"]
 
 
-def announcement(gateway: Gateway) -> str:
-    """Return the lines to print once the gateway listens."""
-    settings = gateway.settings
+def announcement(settings: Settings, public: Address, admin: Address, degraded: str | None) -> str:
+    """Return the lines to print once the gateway listens; ``degraded``: why counters are not shared."""
     state = settings.state.url.reveal().partition(":")[0]
+    workers = settings.server.workers
     lines = [
         f"aiogate {__version__} with {settings.path}",
-        f"  clients   http://{gateway.public}/agents/{{id}}/...",
-        f"  operators http://{gateway.admin}/metrics  /readyz?verbose",
+        f"  clients   http://{public}/agents/{{id}}/...",
+        f"  operators http://{admin}/metrics  /readyz?verbose",
         f"  pipeline  {' > '.join(settings.pipeline.plugins) or 'empty'}",
         f"  agents    {', '.join(settings.agents)}",
         f"  state     {state}, journal {os.path.relpath(settings.journal.dir)}",
-        f"  try       {_curl(gateway)}",
-        *[f"  warning   {warning}" for warning in _warnings(gateway)],
+        *([f"  workers   {workers}"] if workers > 1 else ()),
+        f"  try       {_curl(settings, public)}",
+        *[f"  warning   {warning}" for warning in _warnings(settings, public, degraded)],
     ]
     return "\n".join(lines)
 
 
-def _curl(gateway: Gateway) -> str:
-    agent = next(iter(gateway.settings.agents))
-    key = "" if gateway.settings.server.anonymous else ' -H "X-API-Key: $AIOGATE_KEY"'
-    return f"curl -N{key} http://{gateway.public}/agents/{agent}/"
+def _curl(settings: Settings, public: Address) -> str:
+    agent = next(iter(settings.agents))
+    key = "" if settings.server.anonymous else ' -H "X-API-Key: $AIOGATE_KEY"'
+    return f"curl -N{key} http://{public}/agents/{agent}/"
 
 
-def _warnings(gateway: Gateway) -> Iterator[str]:
-    settings = gateway.settings
+def _warnings(settings: Settings, public: Address, degraded: str | None) -> Iterator[str]:
     if settings.server.anonymous:
         yield "anonymous callers are served ([server] anonymous = true)"
-    if gateway.public is not None and not ipaddress.ip_address(gateway.public.host).is_loopback:
-        yield f"{gateway.public} is reachable from other machines, without TLS; put a terminator in front of it"
+    if not ipaddress.ip_address(public.host).is_loopback:
+        yield f"{public} is reachable from other machines, without TLS; put a terminator in front of it"
     if settings.state.url.reveal().startswith("memory:"):
         yield "state is in memory: windows begin anew at a restart"
-    if (away := gateway.house.state.degraded) is not None:
-        yield f'counters are not shared: {away}; until they are, [state] on_error = "{settings.state.on_error}"'
+    if degraded is not None:
+        yield f'counters are not shared: {degraded}; until they are, [state] on_error = "{settings.state.on_error}"'

@@ -1,12 +1,12 @@
 """``aiogate audit``: the records that an auditor asks for, and the proof that none was touched."""
 
 from pathlib import Path
-from typing import Final
 
 import attrs
 import click
 import orjson
 
+from aiogate.cli.exits import EX_TAMPERED
 from aiogate.cli.lines import report_torn, shape
 from aiogate.cli.progress import progress
 from aiogate.cli.since import moment
@@ -18,8 +18,6 @@ from aiogate.journal.reader import records
 from aiogate.journal.record import timestamp
 
 __all__ = ["audit"]
-
-_TAMPERED: Final = 3
 
 
 @click.group(
@@ -105,4 +103,4 @@ def verify(
         where = f"{report.segments:,} segment{'s' if report.segments != 1 else ''}"
         click.echo(f"{what} in {where}: {verdict}")
         click.echo(f"last hash {report.head or 'none'}")
-    ctx.exit(0 if report.intact else _TAMPERED)
+    ctx.exit(0 if report.intact else EX_TAMPERED)

@@ -1,18 +1,16 @@
 """``aiogate breaker``: takes an agent of a gateway that runs out of service, or puts it back."""
 
-import getpass
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import click
 import orjson
 
-from aiogate.cli.operators import admin_of, ask
-from aiogate.errors import AiogateError
+from aiogate.cli.actor import current_actor
+from aiogate.cli.operators import admin_options, answer_of, url_of
 
 __all__ = ["breaker"]
 
-_OK = 200
 _DONE = {
     "open": "out of service until it is closed or reset",
     "close": "in service, however it fails, until it is opened or reset",
@@ -35,18 +33,15 @@ _DONE = {
 @click.argument("agent")
 @click.option("--reason", default="", help="Why, for the journal and for whoever looks at the status.")
 @click.option("--actor", help="Who; otherwise the user that you are logged in as.")
-@click.option("--config", type=click.Path(path_type=Path), envvar="AIOGATE_CONFIG", default=Path("conf/gateway.toml"))
-@click.option("--admin", metavar="URL", help="Of the admin listener, if the config does not say it: 127.0.0.1:9090.")
+@admin_options
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def breaker(  # noqa: PLR0913, PLR0917 - one argument for each option
     verb: str, agent: str, reason: str, actor: str | None, config: Path, admin: str | None, *, as_json: bool
 ) -> None:
     """Tell a breaker what to do."""
-    query = urlencode({"actor": actor or getpass.getuser(), "reason": reason})
+    query = urlencode({"actor": actor or current_actor(), "reason": reason})
     path = f"/api/breaker/{quote(agent, safe='')}/{verb}?{query}"
-    status, said = ask(admin or admin_of(config), "POST", path)
-    if status != _OK:
-        raise AiogateError(str(said.get("detail") or f"the gateway answers {status}"))
+    said = answer_of(url_of(config, admin), path, "POST")
     if as_json:
         click.echo(orjson.dumps(said, option=orjson.OPT_INDENT_2))
     else:

@@ -1,4 +1,4 @@
-"""``aiogate config show``: what is in force, defaults included, secrets as ``***``."""
+"""``aiogate config``: what a config puts in force, and the configs that gateways get from a store."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,7 @@ import click
 import orjson
 
 from aiogate.cli import config_file
+from aiogate.cli.pushed import COMMANDS
 from aiogate.pipeline.discover import InstalledPlugins
 from aiogate.settings.load import load_settings
 from aiogate.settings.show import in_force
@@ -14,9 +15,21 @@ from aiogate.settings.show import in_force
 __all__ = ["config"]
 
 
-@click.group(help="Show what a config puts in force.\n\n\b\nExample:\n    aiogate config show conf/gateway.toml")
+@click.group(
+    help="""Show what a config puts in force, or have gateways go over to another one.
+
+    \b
+    Example:
+        aiogate config show conf/gateway.toml
+        aiogate config push conf/gateway.toml --message "support has a second endpoint"
+    """
+)
 def config() -> None:
     """Group what is done with a config."""
+
+
+for _command in COMMANDS:
+    config.add_command(_command)
 
 
 @config.command(

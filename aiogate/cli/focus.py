@@ -14,7 +14,7 @@ from aiogate.cli.money import dollars
 from aiogate.journal.sums import Sums, sums
 from aiogate.journal.totals import Totals
 
-__all__ = ["focus_rows"]
+__all__ = ["focus_columns", "focus_rows"]
 
 _BY: Final = ("day", "agent", "model", "principal", "department", "cost_center", "key_id", "source")
 _EMPTY: Final = (
@@ -29,6 +29,11 @@ _EMPTY: Final = (
     "RegionId",
     "RegionName",
 )
+
+
+def focus_columns() -> tuple[str, ...]:
+    """Return the names of the columns, in their order."""
+    return tuple(_row({**dict.fromkeys(_BY, ""), "day": "2026-01-01"}, Sums()))
 
 
 def focus_rows(totals: Totals, since: float, until: float | None = None) -> Iterator[dict[str, object]]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 from multidict import CIMultiDict
 
+from aiogate.calls import Call
 from aiogate.errors import AiogateError, Refused
 from aiogate.exchange import ANONYMOUS, Clock, Exchange, Principal
 from aiogate.journal.reader import Record
@@ -28,6 +29,7 @@ NotInTheJournal: Final = frozenset(
     {"body", "request.headers", "request.query", "request.content_length", "usage.budget_share"}
 )
 """What conditions may ask of an exchange and its record does not tell."""
+_OF_THE_CALL: Final = frozenset({"mcp.method", "mcp.tool", "a2a.method"})
 _OF_THE_CONFIG: Final = frozenset({"principal.roles", "principal.attributes", "principal.cost_center"})
 
 
@@ -99,12 +101,23 @@ def of_record(settings: Settings, record: Record, principal: Principal | None) -
         address=str(record.get("client") or ""),
         moment=datetime.fromisoformat(record["time"]).timestamp(),
         id=record["request_id"],
+        call=_call_of(settings, record),
     )
+
+
+def _call_of(settings: Settings, record: Record) -> Call | None:
+    """Return what a record says was called."""
+    agent, said = settings.agents.get(record.get("agent") or ""), record.get("call")
+    if agent is None or agent.protocol is None or not said:
+        return None
+    return Call(protocol=agent.protocol, method=str(said.get("method", "")), tool=str(said.get("tool", "")))
 
 
 def unknown_of(record: Record, *, is_known: bool) -> frozenset[str]:
     """Return the names of what nobody knows of a record's exchange; ``is_known``: the config knows the principal."""
     unknown = NotInTheJournal if is_known else NotInTheJournal | _OF_THE_CONFIG
+    if _CUT in str(record.get("call", _CUT)):
+        unknown |= _OF_THE_CALL
     return unknown | {"request.path"} if str(record["path"]).endswith(_CUT) else unknown
 
 

@@ -15,6 +15,7 @@ import attrs
 from aiogate.agent import Agent
 from aiogate.cli.imagine import Callers, imagined, unknown_of
 from aiogate.cli.policy_cases import policies_of
+from aiogate.cli.progress import progress
 from aiogate.errors import JournalError
 from aiogate.exchange import Clock, Exchange, Principal
 from aiogate.journal.reader import Record, records
@@ -142,7 +143,7 @@ def replayed(
     replay = Replay(since)
     blank = imagined(settings, "GET", "/agents")
     replayer = _Replayer(settings, policies_of(pipeline), Callers.of(pipeline), replay, blank, each)
-    replayer.run(records(directory, since))
+    replayer.run(records(directory, since, progress=progress("replayed")))
     return replay
 
 

@@ -6,7 +6,7 @@ import click
 import orjson
 
 from aiogate.cli import EX_CONFIG
-from aiogate.cli.operators import admin_of, ask
+from aiogate.cli.operators import admin_options, ask, url_of
 from aiogate.errors import AiogateError, Problem
 
 __all__ = ["reload"]
@@ -23,22 +23,23 @@ _INVALID = 422
         aiogate reload --config conf/gateway.toml
 
     The config names the admin listener that is asked; the gateway reads the file that it was started with. Exits with
-    0 when the new config is in force and with 78 when it has problems: then nothing has changed.
+    0 when the new config is in force, in all workers, and with 78 when it has problems: then nothing has changed in
+    any of them.
     """
 )
-@click.option("--config", type=click.Path(path_type=Path), envvar="AIOGATE_CONFIG", default=Path("conf/gateway.toml"))
-@click.option("--admin", metavar="URL", help="Of the admin listener, if the config does not say it: 127.0.0.1:9090.")
+@admin_options
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @click.pass_context
 def reload(ctx: click.Context, config: Path, admin: str | None, *, as_json: bool) -> None:
     """Reload a gateway."""
-    status, said = ask(admin or admin_of(config), "POST", "/api/reload")
+    status, said = ask(url_of(config, admin), "POST", "/api/reload")
     if status not in {_OK, _INVALID}:
         raise AiogateError(str(said.get("detail") or f"the gateway answers {status}"))
     if as_json:
         click.echo(orjson.dumps(said, option=orjson.OPT_INDENT_2))
     elif status == _OK:
-        click.echo(f"generation {said['generation']} is in force")
+        workers = said.get("workers", 1)
+        click.echo(f"generation {said['generation']} is in force{f' in {workers} workers' if workers > 1 else ''}")
         for kept in said["needs_restart"]:
             click.echo(f"aiogate: warning: {Problem(**kept)}", err=True)
     else:

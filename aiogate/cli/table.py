@@ -20,14 +20,12 @@ def table(heading: Sequence[str], body: Sequence[Sequence[str]], foot: Sequence[
     return "".join(f"{line}\n" for line in (shown[0], rule, *shown[1:]))
 
 
-def csv_text(rows: Iterable[Mapping[str, object]]) -> str:
-    """Return rows as CSV (RFC 4180, with line feeds); the first one names the columns. None is empty."""
+def csv_text(heading: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """Return rows as CSV (RFC 4180, with line feeds), under their heading also where there are none. None is empty."""
     text = io.StringIO()
-    writer = None
+    writer = csv.DictWriter(text, heading, lineterminator="\n")
+    writer.writeheader()
     for row in rows:
-        if writer is None:
-            writer = csv.DictWriter(text, list(row), lineterminator="\n")
-            writer.writeheader()
         writer.writerow({name: _harmless(value) for name, value in row.items()})
     return text.getvalue()
 

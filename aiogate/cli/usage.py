@@ -1,5 +1,7 @@
 """``aiogate usage``: what was used and spent, by whom and on what, out of the journal's totals."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -7,7 +9,8 @@ import attrs
 import click
 import orjson
 
-from aiogate.cli.focus import focus_rows
+from aiogate.cli.fleet import fleet_totals
+from aiogate.cli.focus import focus_columns, focus_rows
 from aiogate.cli.lines import report_torn
 from aiogate.cli.money import dollars, money
 from aiogate.cli.progress import progress
@@ -32,6 +35,7 @@ _SHOWN: Final = ("calls", "refused", "input_tokens", "cached_input_tokens", "out
     Example:
         aiogate usage --by cost_center,agent --since 7d
         aiogate usage --by day --principal alice --csv
+        aiogate usage --fleet --by agent --since 24h
 
     --by takes principal, department, agent, cost_center, key_id, model, source (where the figures come from), hour, day
     and month, in UTC. What nobody has a price for is unpriced, and is not in the money. Where cost centres share,
@@ -50,6 +54,7 @@ _SHOWN: Final = ("calls", "refused", "input_tokens", "cached_input_tokens", "out
 @click.option("--json", "as_json", is_flag=True, help="For scripts; money in nano-dollars.")
 @click.option("--csv", "as_csv", is_flag=True, help="For spreadsheets.")
 @click.option("--rebuild", is_flag=True, help="Make the totals anew from the journal first.")
+@click.option("--fleet", is_flag=True, help="Of all gateways that share the Redis of [state].")
 @click.pass_context
 def usage(  # noqa: PLR0913 - one argument for each option
     ctx: click.Context,
@@ -63,18 +68,19 @@ def usage(  # noqa: PLR0913 - one argument for each option
     as_json: bool,
     as_csv: bool,
     rebuild: bool,
+    fleet: bool,
     **only: str | None,
 ) -> None:
     """Report, unless a subcommand does."""
     if ctx.invoked_subcommand is not None:
         return
-    directory = journal_of(config, directory)
+    if as_json and as_csv:
+        msg = "give --json or --csv, not both"
+        raise click.UsageError(msg)
     names = _names(by)
     begin, end = moment(since).timestamp(), None if until is None else moment(until, "--until").timestamp()
     wanted = {name: value for name, value in only.items() if value is not None}
-    opened = Totals.made_anew(directory) if rebuild else Totals.of(directory)
-    with opened as totals:
-        _bring_up_to_date(totals)
+    with _totals(config, directory, begin, end, rebuild=rebuild, fleet=fleet) as totals:
         found = sums(totals, names, begin, end, wanted)
         whole = sums(totals, (), begin, end, wanted).get((), Sums())
     rows = sorted(found.items(), key=lambda row: _order(names, row))
@@ -88,6 +94,24 @@ def usage(  # noqa: PLR0913 - one argument for each option
         click.echo(_csv(names, rows), nl=False)
     else:
         click.echo(_report(names, rows, whole), nl=False)
+
+
+@contextmanager
+def _totals(  # noqa: PLR0913 - each is said by its name
+    config: Path, directory: Path | None, begin: float, end: float | None, *, rebuild: bool, fleet: bool
+) -> Iterator[Totals]:
+    """Open what is reported from, brought up to date."""
+    if fleet:
+        if rebuild or directory is not None:
+            msg = "--fleet goes by the Redis of --config: it cannot be combined with --dir or --rebuild"
+            raise AiogateError(msg)
+        with fleet_totals(config, begin, end) as totals:
+            yield totals
+        return
+    directory = journal_of(config, directory)
+    with Totals.made_anew(directory) if rebuild else Totals.of(directory) as totals:
+        _bring_up_to_date(totals)
+        yield totals
 
 
 @usage.command(
@@ -104,14 +128,13 @@ def usage(  # noqa: PLR0913 - one argument for each option
 @click.option("--format", "_form", type=click.Choice(["focus"]), default="focus", show_default=True, help="As what.")
 @click.option("--since", default="30d", show_default=True, help="From when: whole days of UTC.")
 @click.option("--until", help="Up to when.")
-def export(config: Path, directory: Path | None, _form: str, since: str, until: str | None) -> None:
+@click.option("--fleet", is_flag=True, help="Of all gateways that share the Redis of [state].")
+def export(config: Path, directory: Path | None, _form: str, since: str, until: str | None, *, fleet: bool) -> None:
     """Export the days."""
-    directory = journal_of(config, directory)
     begin = moment(since).timestamp() // 86400 * 86400
     end = None if until is None else moment(until, "--until").timestamp()
-    with Totals.of(directory) as totals:
-        _bring_up_to_date(totals)
-        click.echo(csv_text(focus_rows(totals, begin, end)), nl=False)
+    with _totals(config, directory, begin, end, rebuild=False, fleet=fleet) as totals:
+        click.echo(csv_text(focus_columns(), focus_rows(totals, begin, end)), nl=False)
 
 
 def _names(by: str) -> tuple[str, ...]:
@@ -119,10 +142,10 @@ def _names(by: str) -> tuple[str, ...]:
     for name in names:
         if name not in DIMENSIONS:
             msg = f"--by: expected some of {', '.join(DIMENSIONS)}, got {name!r}"
-            raise AiogateError(msg)
+            raise click.UsageError(msg)
     if len(set(names)) < len(names):
         msg = f"--by: {by!r} names something twice"
-        raise AiogateError(msg)
+        raise click.UsageError(msg)
     return names
 
 
@@ -162,10 +185,13 @@ def _figures(counts: list[str], part: Sums) -> list[str]:
 def _csv(names: tuple[str, ...], rows: list[tuple[tuple[str, ...], Sums]]) -> str:
     counts = [field.name for field in attrs.fields(Sums) if field.name != "cost_nanousd"]
     return csv_text(
-        {
-            **dict(zip(names, key, strict=True)),
-            **{count: getattr(part, count) for count in counts},
-            "cost_usd": dollars(part.cost_nanousd),
-        }
-        for key, part in rows
+        (*names, *counts, "cost_usd"),
+        (
+            {
+                **dict(zip(names, key, strict=True)),
+                **{count: getattr(part, count) for count in counts},
+                "cost_usd": dollars(part.cost_nanousd),
+            }
+            for key, part in rows
+        ),
     )

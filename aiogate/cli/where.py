@@ -3,13 +3,18 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from aiogate.errors import JournalError, Problem, SettingsError
 
-__all__ = ["config_option", "journal_of", "journal_options"]
+if TYPE_CHECKING:
+    from aiogate.settings.model import StateSettings
+
+__all__ = ["config_option", "journal_of", "journal_options", "state_of"]
+
+T = TypeVar("T")
 
 config_option: Final[Callable[[Callable[..., Any]], Callable[..., Any]]] = click.option(
     "--config",
@@ -38,17 +43,28 @@ def journal_of(config: Path, directory: Path | None) -> Path:
     return directory
 
 
+def state_of(config: Path) -> "StateSettings":
+    """Return where the gateways of a config keep what they share."""
+    from aiogate.settings.model import StateSettings  # noqa: PLC0415 - with --dir nothing of this is needed
+
+    return _section(config, "state", StateSettings)
+
+
 def _of(config: Path) -> Path:
-    """Return what the config says, of which nothing else has to be in order: no plugin is loaded for it."""
+    from aiogate.settings.model import JournalSettings  # noqa: PLC0415 - as above
+
+    return config.absolute().parent / _section(config, "journal", JournalSettings).dir
+
+
+def _section(config: Path, name: str, kind: type[T]) -> T:
+    """Return what the config says there, of which nothing else has to be in order: no plugin is loaded for it."""
     from aiogate.settings.document import Document  # noqa: PLC0415 - with --dir nothing of this is needed
     from aiogate.settings.interpolate import interpolate  # noqa: PLC0415
-    from aiogate.settings.model import JournalSettings  # noqa: PLC0415
     from aiogate.settings.structure import Structurer  # noqa: PLC0415
 
     folder, problems = config.absolute().parent, list[Problem]()
     tables = interpolate(Document.read(config).tables, os.environ, folder, lambda _: None)
-    section = tables.get("journal", {})
-    found = Structurer(folder).structure(section, JournalSettings, "journal", problems.append)
+    found = Structurer(folder).structure(tables.get(name, {}), kind, name, problems.append)
     if problems or found is None:
         raise SettingsError(str(config), problems)
-    return folder / found.dir
+    return found

@@ -11,7 +11,7 @@ from aiogate.journal.record import RECORD_BYTES, timestamp
 
 __all__ = ["ABOUT", "encode_action", "is_action"]
 
-ABOUT: Final = ("agent", "principal", "department", "key_id", "request_id")
+ABOUT: Final = ("agent", "principal", "department", "key_id", "request_id", "generation")
 """The names of what an action may be about, the most telling first."""
 _ACTION: Final = "action"
 _CHARACTERS: Final = {"actor": 64, "reason": 160}

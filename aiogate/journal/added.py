@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from aiogate.exchange import Exchange, Outcome
-from aiogate.journal.record import MODEL_CHARACTERS, cost_center_of, escaped
+from aiogate.journal.record import MODEL_CHARACTERS, escaped, payer_of
 from aiogate.journal.tally import LARGEST, QUARTER_SECONDS, Key
 
 __all__ = ["Added", "added"]
@@ -51,7 +51,7 @@ def added(exchange: Exchange) -> Added | None:
         principal.key_id,
         principal.department,
         agent.id,
-        cost_center_of(exchange),
+        payer_of(exchange),
         usage.model,
         usage.source,
     )

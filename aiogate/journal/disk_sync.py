@@ -6,6 +6,7 @@ For the writer. Knows nothing of lines: it gets descriptors and is told that the
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -31,12 +32,16 @@ class DiskSync:
         failed: called from the thread when the disk refuses.
         seconds: how long a record may stay in the kernel's memory alone.
         dirty: something was written since the last round; the writer sets it.
+        monotonic: tells the time.
+        safe_at: what was written by then is on the disk.
     """
 
     directory: Path
     failed: Callable[[], None]
     seconds: float = 1.0
+    monotonic: Callable[[], float] = time.monotonic
     dirty: bool = attrs.field(default=False, init=False)
+    safe_at: float = attrs.field(default=0.0, init=False)
     _fds: deque[int] = attrs.field(factory=deque, init=False)
     _added: bool = attrs.field(default=False, init=False)
     _stopping: threading.Event = attrs.field(factory=threading.Event, init=False)
@@ -44,6 +49,7 @@ class DiskSync:
 
     def start(self) -> None:
         """Start the thread."""
+        self.safe_at = self.monotonic()
         self._thread = threading.Thread(target=self._run, name="aiogate-journal-sync", daemon=True)
         self._thread.start()
 
@@ -66,11 +72,14 @@ class DiskSync:
             os.close(self._fds.popleft())
 
     def _round(self) -> None:
+        now = self.monotonic()
         if not self.dirty:
+            self.safe_at = now
             return
         self.dirty = False
         try:
             self._force()
+            self.safe_at = now
         except OSError as error:
             self.dirty = True
             _LOG.error("records in %s are not safe on the disk: %s", self.directory, error)

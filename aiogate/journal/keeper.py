@@ -1,12 +1,14 @@
 """Keeps the journal while the gateway runs, in a thread of its own: totals, torn ends, compression, retention.
 
 For the gateway. Never in the way of the writer: of the segments that somebody writes only the totals read, a little at
-a time. Several gateways may keep one journal.
+a time. Of several gateways that share a journal one keeps it: whoever holds the lock, until it ends.
 """
 
 import logging
 import os
 import threading
+from collections.abc import Callable
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +34,7 @@ from aiogate.settings.model import JournalSettings
 __all__ = ["Keeper", "set_aside"]
 
 _LOG: Final = logging.getLogger("aiogate.journal")
+_LOCK: Final = "keeper.lock"
 _DAY_SECONDS: Final = 86400
 _SLICE_BYTES: Final = 32 * 1024
 _BREATH_SECONDS: Final = 0.002
@@ -51,16 +54,20 @@ class Keeper:
     Args:
         settings: the config's ``[journal]``.
         clock: says which segments are too old.
-        ledger: sums of what this process appends; others keep the segments that they write themselves. None: all are
-            read.
+        ledger: sums of what this process appends, which then need not be read; None: everything is.
     """
 
     _settings: JournalSettings
     _clock: Clock
     _seconds: float = 5.0
     _ledger: Ledger | None = None
+    may_go: Callable[[Path], bool] = attrs.field(default=lambda _path: True, init=False)
+    """Whether a segment may be removed whose time is over."""
+    may_keep: Callable[[], bool] = attrs.field(default=lambda: True, init=False)
+    """Whether this process knows what the keeper has to know."""
     _stopping: threading.Event = attrs.field(factory=threading.Event, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
+    _lock: int | None = attrs.field(default=None, init=False)
     _ends: dict[str, int] = attrs.field(factory=dict, init=False)
     """How far this process's own segments go, as far as the ledger has said."""
     _trouble: str = attrs.field(default="", init=False)
@@ -76,6 +83,14 @@ class Keeper:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it is this one that keeps the journal."""
+        return self._lock is not None
 
     def round(self) -> None:
         """Do what there is to do, once; raises ``JournalError``."""
@@ -90,21 +105,21 @@ class Keeper:
                     self._put_away(totals, path)
 
     def _known(self, totals: Totals) -> dict[str, int]:
-        """Fold what is known without reading; return where reading ends in the segments that are being written."""
+        """Fold what is known without reading; return where reading ends in the segment that is being written."""
         if self._ledger is None:
             return {}
-        stretches = self._ledger.take()
-        for stretch in stretches:
+        for stretch in self._ledger.take():
             self._ends[stretch.name] = stretch.end
             totals.add(stretch)
         written = {name_of(path) for path in segments(self._settings.dir) if _is_written(path)}
         self._ends = {name: end for name, end in self._ends.items() if name in written}
-        return dict.fromkeys(written, 0) | self._ends
+        return self._ends
 
     def _run(self) -> None:
         while not self._stopping.wait(self._seconds):
             try:
-                self.round()
+                if self.keeps or self.takes_over():
+                    self.round()
                 self._trouble = ""
             except _StoppedError:
                 return
@@ -112,6 +127,22 @@ class Keeper:
                 self._complain(str(error))
             except Exception as error:  # noqa: BLE001 - the border of a round: a fault of ours does not end the keeping
                 self._complain(repr(error))
+
+    def takes_over(self) -> bool:
+        """Become the keeper if there is none, and tell; a second one would do no harm, and no good."""
+        if not self.may_keep():
+            return False
+        self._settings.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(self._settings.dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            flock(lock, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return False
+        except OSError as error:
+            _LOG.warning("%s: no locks here (%s): every gateway keeps the journal", self._settings.dir, error.strerror)
+        self._lock = lock
+        return True
 
     def _complain(self, trouble: str) -> None:
         """Log what is wrong, once as long as it stays the same."""
@@ -145,7 +176,7 @@ class Keeper:
         if not length(path):
             if now - last > _EMPTY_SECONDS:
                 path.unlink(missing_ok=True)
-        elif days is not None and now - last > days * _DAY_SECONDS:
+        elif days is not None and now - last > days * _DAY_SECONDS and self.may_go(path):
             totals.retire(path)
             path.unlink(missing_ok=True)
             _LOG.info("%s is older than %d days and removed; the totals keep its sums", path, days)

@@ -19,6 +19,8 @@ _INPUT, _CACHED, _OUTPUT, _REASONING = (
     COUNTS.index(f"{name}_tokens") for name in ("input", "cached_input", "output", "reasoning")
 )
 _MOST_STRETCHES: Final = 64
+_MOST_RECORDS: Final = 100_000
+"""Of more in one stretch the sums are not kept: whoever took them before does so no more."""
 
 
 @attrs.define(eq=False)
@@ -51,9 +53,15 @@ class Ledger:
     _lock: Lock = attrs.field(factory=Lock, init=False)
     _stretches: list[Stretch] = attrs.field(factory=list, init=False)
     _last: Stretch | None = attrs.field(default=None, init=False)
+    _is_taken: bool = attrs.field(default=False, init=False)
 
     def note(self, segment: Segment, begin: int, chain: bytes, added: Added | None) -> None:
-        """Add a record that begins there and ends where the segment does; without ``added`` it has to be read."""
+        """Add a record that begins there and ends where the segment does; without ``added`` it has to be read.
+
+        Nothing is kept before somebody has taken something: of several gateways with one journal one keeps it.
+        """
+        if not self._is_taken:
+            return
         with self._lock:
             last = self._last
             if last is None or last.segment is not segment or last.end != begin:
@@ -61,7 +69,7 @@ class Ledger:
                 self._stretches.append(last)
                 del self._stretches[:-_MOST_STRETCHES]  # nobody takes them; what is dropped is read
             last.end, last.chain = segment.size, chain
-            if added is None:
+            if added is None or last.count >= _MOST_RECORDS:
                 last.tally = None
             elif (tally := last.tally) is not None:
                 last.count += 1
@@ -83,4 +91,5 @@ class Ledger:
         with self._lock:
             taken, self._stretches = self._stretches, []
             self._last = None
+            self._is_taken = True
         return taken

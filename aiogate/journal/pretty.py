@@ -9,7 +9,7 @@ from typing import IO, Any, Final
 from aiogate.journal.action import ABOUT, is_action
 from aiogate.journal.reader import Record
 
-__all__ = ["pretty", "welcomes_colour"]
+__all__ = ["duration", "pretty", "size", "visible", "welcomes_colour"]
 
 _COLOURS: Final = {2: "\x1b[32m", 4: "\x1b[33m", 5: "\x1b[31m"}
 _PLAIN: Final = "\x1b[0m"
@@ -17,8 +17,10 @@ _NANOUSD: Final = 1_000_000_000
 _SMALL_NANOUSD: Final = 100_000
 
 
-def pretty(record: Record, *, dated: bool = False, coloured: bool = False) -> str:
+def pretty(record: Record, *, dated: bool = False, coloured: bool = False, first_byte: bool = False) -> str:
     """Return one line without a line feed: time in UTC, status, who, what, how long, how much, and what went wrong.
+
+    ``first_byte``: how long that took stands before how long all of it took.
 
     What does not print is escaped, so that nothing a client sends can forge a line or move a cursor.
     """
@@ -27,22 +29,23 @@ def pretty(record: Record, *, dated: bool = False, coloured: bool = False) -> st
     if is_action(record):
         about = next((record[name] for name in ABOUT if record.get(name)), "-")
         said = f"{record.get('actor')} → {about}".ljust(22)
-        return _visible(f"{time}  ---  {said}  {record.get('action')}: {record.get('reason')}")
+        return visible(f"{time}  ---  {said}  {record.get('action')}: {record.get('reason')}")
     columns = (
         f"{record.get('principal') or '-'} → {record.get('agent') or '-'}".ljust(22),
         f"{record.get('method')} {record.get('path')}".ljust(32),
-        _duration(record.get("duration_seconds") or 0.0).rjust(7),
-        _size(record.get("bytes_out") or 0).rjust(8),
+        *([_first_byte(record).rjust(7)] if first_byte else []),
+        duration(record.get("duration_seconds") or 0.0).rjust(7),
+        size(record.get("bytes_out") or 0).rjust(8),
         _tokens(record.get("usage") or {}).rjust(13),
         _money(record.get("cost_nanousd")).rjust(9),
         _trouble(record),
     )
-    return f"{_visible(time)}  {_status(record, coloured)}  {_visible('  '.join(columns)).rstrip()}"
+    return f"{visible(time)}  {_status(record, coloured)}  {visible('  '.join(columns)).rstrip()}"
 
 
 def welcomes_colour(stream: IO[Any], environ: Mapping[str, str]) -> bool:
-    """Tell whether a stream is a terminal whose owner has not set ``NO_COLOR`` (no-color.org)."""
-    return stream.isatty() and not environ.get("NO_COLOR")
+    """Tell whether a stream is a terminal that knows colours, and its owner has not set ``NO_COLOR`` (no-color.org)."""
+    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
 def _status(record: Record, coloured: bool) -> str:
@@ -52,19 +55,26 @@ def _status(record: Record, coloured: bool) -> str:
     return f"{colour}{text}{_PLAIN}" if colour else text
 
 
-def _duration(seconds: float) -> str:
+def _first_byte(record: Record) -> str:
+    seconds = record.get("first_byte_seconds")
+    return "" if seconds is None else f"{duration(seconds)} /"
+
+
+def duration(seconds: float) -> str:
+    """Return how long something took, for a person."""
     if seconds < 0.01:  # noqa: PLR2004 - below 10 ms the tenths matter
         return f"{seconds * 1000:.1f} ms"
     return f"{seconds * 1000:.0f} ms" if seconds < 0.9995 else f"{seconds:.1f} s"  # noqa: PLR2004 - no "1000 ms"
 
 
-def _size(count: int) -> str:
-    size = float(count)
+def size(count: int) -> str:
+    """Return how much something is in bytes, for a person."""
+    rest = float(count)
     for unit in ("B", "kB", "MB"):
-        if size < 1000:  # noqa: PLR2004 - SI prefixes
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
+        if rest < 1000:  # noqa: PLR2004 - SI prefixes
+            return f"{rest:.0f} {unit}" if unit == "B" else f"{rest:.1f} {unit}"
+        rest /= 1000
+    return f"{rest:.1f} GB"
 
 
 def _tokens(usage: Mapping[str, Any]) -> str:
@@ -82,11 +92,17 @@ def _money(cost_nanousd: int | None) -> str:
 def _trouble(record: Record) -> str:
     """Return the refusal's code and rule, or else how the exchange ended when it did not end well."""
     outcome = record.get("outcome")
-    what = record.get("code") or ("" if outcome == "completed" else outcome)
+    what = record.get("code") or (_failed_call(record.get("call") or {}) if outcome == "completed" else outcome)
     return f"{what} ({record['rule']})" if record.get("rule") else str(what)
 
 
-def _visible(text: str) -> str:
+def _failed_call(call: Mapping[str, Any]) -> str:
+    """Return which call has failed although its status is 200, and how."""
+    return " ".join(call[name] for name in ("method", "tool", "failed") if name in call) if "failed" in call else ""
+
+
+def visible(text: str) -> str:
+    """Return a text with what does not print escaped, so that it can neither forge a line nor move a cursor."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -6,6 +6,7 @@ For the totals, the reports and ``aiogate journal``. Knows nothing of who writes
 import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import orjson
 from aiogate.journal.action import is_action
 from aiogate.journal.record import timestamp
 from aiogate.journal.sealed import DamagedError, length, open_segment
-from aiogate.journal.segment import SEALED_SUFFIX, modified, name_of, segments
+from aiogate.journal.segment import SEALED_SUFFIX, modified, name_of, opened, segments
 
 __all__ = ["Positions", "Record", "Torn", "ends", "follow", "parsed", "parsed_text", "records", "unread"]
 
@@ -25,6 +26,7 @@ Positions = dict[str, int]
 
 _LAST_LINE_BYTES: Final = 64 * 1024
 _CLOCK_SLACK_SECONDS: Final = 60.0
+_TOLD_LINES: Final = 1000
 
 
 @attrs.frozen(kw_only=True)
@@ -55,22 +57,59 @@ def records(
     torn: Callable[[Torn], None] = _unreported,
     *,
     actions: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Record]:
-    """Yield the records of all segments, in the order of the segments' names and of the lines in each.
+    """Yield the records of all segments: of each in the order of its lines, of those written side by side by time.
 
     ``since`` leaves out the exchanges that started earlier; segments that have none later are not read. What is torn
-    is passed over and reported to ``torn``; ``actions``: what operators have done is yielded too.
+    is passed over and reported to ``torn``; ``actions``: what operators have done is yielded too. ``progress`` is told
+    now and then how many bytes are done, and of how many.
     """
     earliest = "" if since is None else timestamp(since.timestamp())
-    for path in segments(directory):
-        if since is not None and modified(path) + _CLOCK_SLACK_SECONDS < since.timestamp():
-            continue
+
+    def of(path: Path) -> Iterator[Record]:
         for offset, line in _lines(path, 0):
+            if told is not None:
+                told.passed(len(line))
             record = parsed(line)
             if record is None:
                 torn(Torn(path=path, offset=offset, size=len(line)))
             elif record["time"] >= earliest and (actions or not is_action(record)):
                 yield record
+
+    paths = segments(directory)
+    if since is not None:
+        paths = [path for path in paths if modified(path) + _CLOCK_SLACK_SECONDS >= since.timestamp()]
+    told = None if progress is None else _Told(progress, sum(map(_length, paths)))
+    yield from _side_by_side(paths, of)
+    if told is not None:
+        told.end()
+
+
+@attrs.define
+class _Told:
+    """Says how many bytes have passed, now and then."""
+
+    _progress: Callable[[int, int], None]
+    _whole: int
+    _done: int = 0
+    _lines: int = 0
+
+    def passed(self, size: int) -> None:
+        if self._lines % _TOLD_LINES == 0:
+            self._progress(min(self._done, self._whole), self._whole)
+        self._done += size
+        self._lines += 1
+
+    def end(self) -> None:
+        self._progress(self._whole, self._whole)
+
+
+def _length(path: Path) -> int:
+    try:
+        return length(path)
+    except (FileNotFoundError, DamagedError):
+        return 0
 
 
 def unread(directory: Path, positions: Positions, torn: Callable[[Torn], None] = _unreported) -> Iterator[Record]:
@@ -124,6 +163,26 @@ def parsed_text(text: bytes) -> Record | None:
     except orjson.JSONDecodeError:
         return None
     return record if isinstance(record, dict) and isinstance(record.get("time"), str) else None
+
+
+def _side_by_side(paths: list[Path], of: Callable[[Path], Iterator[Record]]) -> Iterator[Record]:
+    """Yield the records of segments, the earliest at hand first; a segment is opened when its time has come."""
+    heads: list[tuple[str, int, Record, Iterator[Record]]] = []
+    following = [(opened(path), number, of(path)) for number, path in enumerate(paths)]
+    following.reverse()
+
+    def put(number: int, rest: Iterator[Record]) -> None:
+        if (record := next(rest, None)) is not None:
+            heappush(heads, (record["time"], number, record, rest))
+
+    while following or heads:
+        while following and (not heads or following[-1][0] <= heads[0][0]):
+            _, number, rest = following.pop()
+            put(number, rest)
+        if heads:
+            _, number, record, rest = heappop(heads)
+            yield record
+            put(number, rest)
 
 
 def _lines(path: Path, position: int) -> Iterator[tuple[int, bytes]]:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import orjson
 
+from aiogate.calls import Call
 from aiogate.exchange import Attempt, Exchange, Usage
 from aiogate.journal.chain import LINK_BYTES
 
@@ -19,9 +20,9 @@ __all__ = [
     "MODEL_CHARACTERS",
     "PATH_CHARACTERS",
     "RECORD_BYTES",
-    "cost_center_of",
     "encode",
     "escaped",
+    "payer_of",
     "timestamp",
     "written_down",
 ]
@@ -46,6 +47,7 @@ _LAST_TO_GO: Final = ("trace_id", "overhead_seconds", "first_byte_seconds")
 _NAME_BYTES: Final = 26
 _INT64_MAX: Final = 2**63 - 1
 _DETAIL_CHARACTERS: Final = 160
+_CALL_CHARACTERS: Final = 64
 _ENDPOINT_CHARACTERS: Final = 48
 _ATTEMPTS: Final = 4
 """So many attempts are kept, the last ones; a ``…`` before them says that there were more, and also where they are
@@ -87,7 +89,7 @@ def _second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
-def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912 - what is null is left out
+def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912, PLR0915 - what is null is left out
     principal, agent, refused = exchange.principal, exchange.agent, exchange.refusal
     started, ended, first_byte = exchange.started, exchange.ended, exchange.first_byte
     if ended is None:
@@ -114,6 +116,8 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912 - what 
         if refused.rule is not None:
             facts["rule"] = refused.rule
         facts["detail"] = _cut(refused.detail, _DETAIL_CHARACTERS)
+    if exchange.call is not None and (exchange.call.method or exchange.call_failure):
+        facts["call"] = _call(exchange.call, exchange.call_failure)
     if exchange.attempts:
         facts["attempts"] = _attempts(exchange.attempts)
     if exchange.shadow_rules:
@@ -124,11 +128,13 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912 - what 
     facts["overhead_seconds"] = int(_overhead(exchange, ended) * 1e6 + 0.5) / 1e6
     facts["bytes_in"] = exchange.bytes_in
     facts["bytes_out"] = exchange.bytes_out
+    if exchange.messages_in is not None:
+        facts["messages_in"], facts["messages_out"] = exchange.messages_in, exchange.messages_out
     facts["usage"] = _usage(exchange.usage)
     facts["cost_nanousd"] = exchange.cost_nanousd
     if len(exchange.cost_centers) > 1:
         facts["cost_centers"] = dict(exchange.cost_centers)
-    elif (cost_center := cost_center_of(exchange)) is not None:
+    elif (cost_center := payer_of(exchange)) is not None:
         facts["cost_center"] = cost_center
     if exchange.client_address:
         facts["client"] = exchange.client_address
@@ -138,6 +144,16 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912 - what 
     if exchange.cost_nanousd is None and exchange.usage.source != "unknown":
         facts["unpriced"] = True  # a usage that nobody has a price for is not the same as none
     return facts
+
+
+def _call(call: Call, failure: str | None) -> dict[str, str]:
+    """Return what was called, the tool where it was one, and how it has failed, if it has with a status of 200."""
+    said = {"method": escaped(call.method, _CALL_CHARACTERS)} if call.method else {}
+    if call.tool:
+        said["tool"] = escaped(call.tool, _CALL_CHARACTERS)
+    if failure is not None:
+        said["failed"] = failure
+    return said
 
 
 def _attempts(attempts: tuple[Attempt, ...]) -> list[Any]:
@@ -156,7 +172,7 @@ def _attempts(attempts: tuple[Attempt, ...]) -> list[Any]:
     return facts if len(facts) <= _ATTEMPTS else ["…", *facts[-_ATTEMPTS:]]
 
 
-def cost_center_of(exchange: Exchange) -> str | None:
+def payer_of(exchange: Exchange) -> str | None:
     """Return who pays for all of it."""
     if exchange.cost_centers:
         return exchange.cost_centers[0][0]
@@ -250,6 +266,8 @@ def _short_names(tame: Mapping[str, Any]) -> dict[str, Any]:
     """Return names as their digests where they are long, and lists of them as a sign that there were some."""
     short: dict[str, Any] = {name: _digest(tame[name]) for name in _NAMES if tame.get(name) is not None}
     short |= {name: ["…"] for name in ("shadow", "attempts") if name in tame}
+    if "call" in tame:
+        short["call"] = {name: _digest(said) for name, said in tame["call"].items()}
     if "cost_centers" in tame:
         short["cost_centers"] = {_digest(name): percent for name, percent in tame["cost_centers"].items()}
     if "model" in tame["usage"]:

@@ -23,6 +23,7 @@ __all__ = [
     "is_made_by_us",
     "modified",
     "name_of",
+    "opened",
     "segments",
 ]
 
@@ -32,7 +33,7 @@ TORN_SUFFIX: Final = ".torn"
 """Behind the name of a segment: the file in which its torn end was set aside."""
 
 _SUFFIX: Final = ".jsonl"
-_NAME: Final = re.compile(r"\d{8}T\d{9}Z-\d+\.jsonl(\.gz)?")
+_NAME: Final = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(\d{3})Z-\d+\.jsonl(?:\.gz)?")
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
 _MODE: Final = 0o600
 _DAY_MILLISECONDS: Final = 86_400_000
@@ -45,14 +46,23 @@ def segments(directory: Path) -> list[Path]:
 
     Of a segment that is just being compressed there may be both forms; the plain one is returned.
     """
-    sealed = {name_of(path): path for path in directory.glob(f"*{_SUFFIX}{SEALED_SUFFIX}")}
-    plain = {path.name: path for path in directory.glob(f"*{_SUFFIX}")}
+    sealed = {name_of(path): path for path in directory.glob(f"*{_SUFFIX}{SEALED_SUFFIX}") if not path.is_dir()}
+    plain = {path.name: path for path in directory.glob(f"*{_SUFFIX}") if not path.is_dir()}
     return [path for _, path in sorted((sealed | plain).items())]
 
 
 def is_made_by_us(path: Path) -> bool:
     """Tell by its name whether a file is a segment of some gateway's: what else lies there is only read."""
     return _NAME.fullmatch(path.name) is not None
+
+
+def opened(path: Path) -> str:
+    """Return when a segment was opened as its name has it, as records have times; empty where it is none of ours."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        return ""
+    year, month, day, hour, minute, second, milliseconds = (match[number] for number in range(1, 8))
+    return f"{year}-{month}-{day}T{hour}:{minute}:{second}.{milliseconds}Z"
 
 
 def name_of(path: Path) -> str:

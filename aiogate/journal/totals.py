@@ -20,7 +20,7 @@ from aiogate.journal.reader import Record, Torn, parsed, parsed_text
 from aiogate.journal.sealed import DamagedError, length, open_segment
 from aiogate.journal.segment import name_of, segments
 from aiogate.journal.tally import COUNTS, LARGEST, NAMES, Key, Tally
-from aiogate.journal.totals_file import connect, failure, is_broken, remove
+from aiogate.journal.totals_file import connect, connect_in_memory, failure, is_broken, remove
 
 __all__ = ["Totals"]
 
@@ -110,6 +110,40 @@ class Totals:
         """Tell whether a segment is folded to its end, or was once and is archived."""
         position = self._position(name_of(path))
         return position < 0 or position == length(path)
+
+    def quarters(self, touched: Iterable[tuple[int, Key]]) -> Iterator[tuple[int, Key, list[int]]]:
+        """Yield the sums of some quarters, each with its names, as far as there are any."""
+        who = " AND ".join(f"{name} = ?" for name in NAMES)
+        sql = f"SELECT {', '.join(COUNTS)} FROM quarters JOIN who ON who = id WHERE bucket = ? AND {who}"  # noqa: S608 - of constants
+        for quarter, names in touched:
+            for sums in self.db.execute(sql, (quarter, *names)):
+                yield quarter, names, list(sums)
+
+    def quarters_since(self, begin: float) -> Iterator[tuple[int, Key, list[int]]]:
+        """Yield all sums of quarters that began then or later."""
+        columns = ", ".join(("bucket", *NAMES, *COUNTS))
+        sql = f"SELECT {columns} FROM quarters JOIN who ON who = id WHERE bucket >= ? ORDER BY bucket"  # noqa: S608 - likewise
+        for bucket, *rest in self.db.execute(sql, (begin,)):
+            yield bucket, tuple(rest[: len(NAMES)]), rest[len(NAMES) :]
+
+    @classmethod
+    @contextmanager
+    def in_memory(cls, rows: Iterable[tuple[int, Key, list[int]]]) -> Iterator[Self]:
+        """Open totals of quarters that come from elsewhere: of several journals, which have some in common."""
+        db = connect_in_memory()
+        try:
+            totals = cls(Path(), db)
+            with totals._writing():
+                for bucket, names, sums in rows:
+                    totals._add_row(bucket, names, sums)
+            yield totals
+        finally:
+            db.close()
+
+    def reaches(self, segment: str, position: int) -> bool:
+        """Tell whether a segment is folded up to a place, or was once and is archived."""
+        folded = self._position(segment)
+        return folded < 0 or folded >= position
 
     def retire(self, path: Path) -> None:
         """Keep the sums of a segment apart, so that they stay when its file goes and all else is made anew."""
@@ -215,6 +249,11 @@ class Totals:
                 self._add(table, tally)
             self.db.execute(_MOVE, (name, end, chain))
         return True
+
+    def _add_row(self, bucket: int, names: Key, sums: list[int]) -> None:
+        for table in ("quarters", *_COARSE):
+            begin = bucket - bucket % _COARSE.get(table, 1)
+            self.db.execute(_ADD.format(table, _MARKS, _MORE), (begin, self._who_is(names), *sums))
 
     def _add(self, table: str, tally: Tally) -> None:
         size = _COARSE.get(table, 1)

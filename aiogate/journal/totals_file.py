@@ -11,7 +11,7 @@ from typing import Final
 from aiogate.errors import JournalError
 from aiogate.journal.tally import COUNTS, NAMES
 
-__all__ = ["TOTALS_FILE", "connect", "failure", "is_broken", "remove"]
+__all__ = ["TOTALS_FILE", "connect", "connect_in_memory", "failure", "is_broken", "remove"]
 
 TOTALS_FILE: Final = "totals.sqlite"
 
@@ -51,6 +51,13 @@ def connect(directory: Path) -> sqlite3.Connection:
     except (sqlite3.Error, JournalError) as error:
         db.close()
         raise failure(directory, error) from error
+    return db
+
+
+def connect_in_memory() -> sqlite3.Connection:
+    """Open totals that nothing stays of."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    _prepare(db)
     return db
 
 

@@ -68,10 +68,16 @@ class Journal:
         """Whether new exchanges may begin: records can be written, or the config does without them."""
         return self.healthy or self._allows
 
+    @property
+    def unsynced_seconds(self) -> float:
+        """Since when there are records that are not forced to the disk yet, as ``fsync = "every second"`` does."""
+        sync = self._sync
+        return max(0.0, self._clock.monotonic() - sync.safe_at) if sync is not None and sync.dirty else 0.0
+
     def open(self) -> None:
         """Make the directory if need be and open the first segment; raises ``JournalError``."""
         if self._settings.fsync == "every second":
-            self._sync = DiskSync(self._settings.dir, self._unsafe)
+            self._sync = DiskSync(self._settings.dir, self._unsafe, monotonic=self._clock.monotonic)
         try:
             self._first_segment(self._milliseconds())
         except OSError as error:

@@ -8,6 +8,7 @@ from aiogate.pipeline.discover import InstalledPlugins
 from aiogate.pipeline.run import Pipeline
 from aiogate.settings.load import load_settings
 from aiogate.settings.model import Settings
+from aiogate.settings.origin import Origin
 
 __all__ = ["build_pipeline", "load"]
 
@@ -16,10 +17,16 @@ def load(
     path: Path,
     environ: Mapping[str, str],
     installed: InstalledPlugins | None = None,
+    workers: int | None = None,
+    origin: Origin | None = None,
 ) -> tuple[Settings, Pipeline]:
-    """Return what the file says and the pipeline that it asks for; raises ``SettingsError`` with every problem."""
+    """Return what the file says and the pipeline that it asks for; raises ``SettingsError`` with every problem.
+
+    ``workers`` takes the place of what it says of ``[server] workers``; 0: ``auto``. ``origin`` says where it
+    came from.
+    """
     installed = installed or InstalledPlugins()
-    settings = load_settings(path, installed, environ)
+    settings = load_settings(path, installed, environ, workers, origin)
     try:
         return settings, build_pipeline(settings, installed)
     except PluginError as error:

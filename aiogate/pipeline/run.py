@@ -15,23 +15,36 @@ from aiogate.errors import PluginError, Refusal, Refused
 from aiogate.exchange import Exchange, Reply
 from aiogate.hookspecs import Observer
 from aiogate.pipeline.compile import Stages, compile_stages
+from aiogate.pipeline.timing import HookTimes
 
 __all__ = ["Observers", "Pipeline"]
 
 _log: Final = logging.getLogger(__name__)
 
 
-@attrs.frozen
+@attrs.define
 class Pipeline:
-    """What the enabled plugins answer, stage by stage."""
+    """What the enabled plugins answer, stage by stage; for a moment now and then with stop-watches in ``stages``."""
 
     plugins: dict[str, object]
     stages: Stages
+    times: HookTimes = attrs.field(factory=HookTimes, eq=False)
+    _plain: Stages | None = attrs.field(default=None, init=False, eq=False)
 
     @classmethod
     def of(cls, plugins: dict[str, object]) -> Self:
         """Compile plugins, given by name in the order of the config."""
         return cls(plugins, compile_stages(plugins))
+
+    def sample(self) -> None:
+        """Time the next calls of hooks, some of them."""
+        if self._plain is None:
+            self._plain = self.stages
+        self.stages = self.times.timed(self._plain, self._rest)
+
+    def _rest(self) -> None:
+        if self._plain is not None:
+            self.stages = self._plain
 
     async def pre_request(self, exchange: Exchange) -> Refusal | Reply | None:
         """Ask the plugins until one ends the walk; raises ``PluginError``."""
@@ -46,8 +59,10 @@ class Pipeline:
         except Refused as refused:
             return refused.refusal
         except PluginError:
+            self.times.failed(name, "pre_request")
             raise
         except Exception as error:  # the border to plugins: one that raises refuses the exchange
+            self.times.failed(name, "pre_request")
             raise PluginError(name, f"{type(error).__name__}: {error}", hook="pre_request") from error
         return None
 
@@ -66,8 +81,10 @@ class Pipeline:
         except Refused:
             raise
         except Exception as error:  # the border to plugins
+            self.times.failed(name, "route")
             raise PluginError(name, f"{type(error).__name__}: {error}", hook="route") from error
         if agent not in exchange.candidates:
+            self.times.failed(name, "route")
             raise PluginError(name, "it chose an agent that is not a candidate", hook="route")
         return agent  # type: ignore[no-any-return] # it is one of the candidates
 
@@ -81,6 +98,7 @@ class Pipeline:
         except Refused:
             raise
         except Exception as error:  # the border to plugins
+            self.times.failed(name, "claims")
             raise PluginError(name, f"{type(error).__name__}: {error}", hook="claims") from error
         return claims
 
@@ -91,11 +109,12 @@ class Pipeline:
             try:
                 observer = call(exchange)
             except Exception:  # noqa: BLE001 - the border to plugins: the stream goes on
+                self.times.failed(name, "response_started")
                 _log.exception("plugin %r failed in response_started of %s", name, exchange.id)
             else:
                 if observer is not None:
                     observers.append((name, observer))
-        return Observers(observers, exchange.id) if observers else None
+        return Observers(observers, exchange.id, self.times) if observers else None
 
     async def post_response(self, exchange: Exchange) -> None:
         """Tell every plugin how the exchange ended; what one raises is logged."""
@@ -105,6 +124,7 @@ class Pipeline:
                 if awaits:
                     await result
             except Exception:  # noqa: BLE001 - the border to plugins: the others are still told
+                self.times.failed(name, "post_response")
                 _log.exception("plugin %r failed in post_response of %s", name, exchange.id)
 
 
@@ -118,11 +138,12 @@ def _checked(name: str, answer: Any) -> Refusal | Reply:  # noqa: ANN401 - a plu
 class Observers:
     """The observers of one response as one; one that has raised is logged and called no more."""
 
-    __slots__ = ("_each", "_request_id")
+    __slots__ = ("_each", "_request_id", "_times")
 
-    def __init__(self, each: list[tuple[str, Observer]], request_id: str) -> None:
+    def __init__(self, each: list[tuple[str, Observer]], request_id: str, times: HookTimes) -> None:
         self._each = each
         self._request_id = request_id
+        self._times = times
 
     def __call__(self, chunk: bytes) -> None:
         """Show a chunk to all of them."""
@@ -131,4 +152,5 @@ class Observers:
                 named[1](chunk)
             except Exception:  # noqa: BLE001 - the border to plugins: a chunk is never held back by one
                 self._each = [other for other in self._each if other is not named]
+                self._times.failed(named[0], "observer")
                 _log.exception("plugin %r stopped observing %s", named[0], self._request_id)

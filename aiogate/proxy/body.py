@@ -23,6 +23,7 @@ class ClientBody:
 
     __slots__ = (
         "_lateness",
+        "_peeked",
         "_waits",
         "expects_continue",
         "inbound",
@@ -43,6 +44,7 @@ class ClientBody:
         """Who looks whether the client is too slow; None: nobody."""
         self._lateness: Lateness | None = None
         self._waits = False
+        self._peeked: tuple[list[bytes], AsyncIterator[bytes]] | None = None
         self.waits_in: set[Watched] | None = None
 
     async def read(self, max_bytes: int) -> bytes:
@@ -60,8 +62,26 @@ class ClientBody:
 
     async def stream(self) -> AsyncIterator[bytes]:
         """Yield the body as it arrives; over the bound raises ``Refused``, which is also kept in ``refused``."""
-        async for chunk in self._chunks(self.max_bytes):
+        held, chunks = self._peeked or ((), self._chunks(self.max_bytes))
+        for chunk in held:
             yield chunk
+        async for chunk in chunks:
+            yield chunk
+
+    async def peek(self, most: int) -> bytes | None:
+        """Return the whole body where it has up to so many bytes; else None, and ``stream`` yields it from the start.
+
+        Raises what ``stream`` raises.
+        """
+        held, size = list[bytes](), 0
+        chunks = self._chunks(self.max_bytes)
+        async for chunk in chunks:
+            held.append(chunk)
+            size += len(chunk)
+            if size > most:
+                self._peeked = held, chunks
+                return None
+        return b"".join(held)
 
     async def _chunks(self, bound: int) -> AsyncIterator[bytes]:
         self._continue()

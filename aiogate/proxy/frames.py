@@ -1,6 +1,6 @@
-"""Steps over WebSocket frames to find the one that closes the conversation (RFC 6455 section 5.2).
+"""Steps over WebSocket frames to count messages and to find what closes the conversation (RFC 6455 section 5.2).
 
-For the tunnel, which passes bytes as they are. Looks at heads alone; knows nothing of messages.
+For the tunnel, which passes bytes as they are. Looks at heads alone.
 """
 
 from typing import Final
@@ -9,6 +9,8 @@ __all__ = ["Frames", "close_frame"]
 
 _OPCODE: Final = 0x0F
 _CLOSE: Final = 0x8
+_CONTROL: Final = 0x8
+"""The bit of an opcode that all control frames have."""
 _MASKED: Final = 0x80
 _LENGTH: Final = 0x7F
 _EXTENDED_BYTES: Final = {126: 2, 127: 8}
@@ -21,13 +23,15 @@ _MOST_REASON_BYTES: Final = 123
 class Frames:
     """The frames of one direction."""
 
-    __slots__ = ("_head", "_skip", "closing")
+    __slots__ = ("_head", "_skip", "closing", "messages")
 
     def __init__(self) -> None:
         self._head = bytearray()
         self._skip = 0
         self.closing = False
         """Whether a closing frame has begun; nothing is looked at any more."""
+        self.messages = 0
+        """How many have come to their last frame; control frames are none."""
 
     @property
     def at_border(self) -> bool:
@@ -49,6 +53,7 @@ class Frames:
             self.closing = head[0] & _OPCODE == _CLOSE
             if len(head) == _head_bytes(head):
                 self._skip = _payload_bytes(head)
+                self.messages += head[0] & (_FINAL | _CONTROL) == _FINAL
                 head.clear()
 
 

@@ -20,6 +20,8 @@ _PARAMETERS: Final = re.compile(r"(?:;|%3b).*", re.IGNORECASE | re.DOTALL)
 _DOT: Final = re.compile(r"%2e", re.IGNORECASE)
 _AGENTS: Final = "agents"
 _CAPABILITIES: Final = "capabilities"
+_CATALOGUE: Final = "/.well-known/agents"
+"""Another name of the list of agents."""
 _PROBES: Final = frozenset({"/livez", "/readyz", "/healthz"})
 _LONGEST_KEPT: Final = 256
 
@@ -68,6 +70,8 @@ def _parse(raw: str) -> Target:
         raise Refused(refusal("bad_request", "the path holds characters that must be percent-encoded"))
     if full_path.startswith("//"):  # of a URL that a client has joined it would be the host (RFC 3986 section 4.2)
         raise Refused(refusal("bad_path", "the path must not begin with two slashes"))
+    if full_path == _CATALOGUE:
+        return Target(None, full_path, "", query)
     room, _, rest = full_path[1:].partition("/")
     if room not in {_AGENTS, _CAPABILITIES}:
         where = "/agents/{id}/... and by what they can do at /capabilities/{capability}/..."

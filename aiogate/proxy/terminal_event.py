@@ -111,6 +111,8 @@ def _dialect(exchange: Exchange, answer: Answer) -> str:
     for mark, dialect in _OPENINGS:
         if mark in answer.opening:
             return dialect
+    if exchange.call is not None and exchange.call.id is not None:
+        return "a2a"  # whatever has been called, it was by JSON-RPC
     kind = "" if exchange.agent is None else exchange.agent.usage.kind
     path = next((dialect for end, dialect in _PATHS if exchange.path.endswith(end)), "")
     return path if kind in {"", "recognised", "declared", "pointers", "estimate"} else kind
@@ -132,7 +134,9 @@ def _error(exchange: Exchange, why: Refusal) -> dict[str, Any]:
 
 
 def _request_id(exchange: Exchange, answer: Answer) -> str | int | None:
-    """Return the id of the JSON-RPC request: out of its body where a plugin has read it, else of the first event."""
+    """Return the id of the JSON-RPC request: out of its body where that was read, else of the first event."""
+    if exchange.call is not None and exchange.call.id is not None:
+        return exchange.call.id
     body = exchange.body
     if body is not None and len(body) <= _REQUEST_BYTES:
         try:

@@ -1,7 +1,7 @@
 """WebSockets: bytes between client and agent, both ways, once the agent has switched protocols (RFC 6455).
 
-Frames pass as they are; they are only stepped over to know a conversation that was closed from one that broke. Knows
-nothing of the pipeline.
+Frames pass as they are; they are only stepped over to count messages, and to know a conversation that was closed from
+one that broke. Knows nothing of the pipeline.
 """
 
 import asyncio
@@ -66,6 +66,7 @@ class _Upwards:
         """Pass bytes on; what the agent does not read stays with the client."""
         self._exchange.bytes_in += len(data)
         self._frames.feed(data)
+        self._exchange.messages_in = self._frames.messages
         if not self._flow.write(data) and not self._held:
             self._held = True
             self._transport.pause_reading()
@@ -90,6 +91,7 @@ async def tunnel(inbound: Inbound, response: Response, exchange: Exchange, answe
     transport = inbound.transport
     if transport is None:
         raise ConnectionResetError
+    exchange.messages_in = exchange.messages_out = 0
     upwards = _Upwards(transport, response, exchange)
     inbound.protocol.set_parser(upwards)  # type: ignore[arg-type] # it takes what a parser of frames takes
     last = await _downwards(response, exchange, answer)
@@ -111,6 +113,7 @@ async def _downwards(response: Response, exchange: Exchange, answer: Answer) -> 
     def pass_on(chunk: bytes) -> None:
         frames.feed(chunk)
         exchange.bytes_out += len(chunk)
+        exchange.messages_out = frames.messages
         if frames.closing:
             last.extend(chunk)
             response.hold()

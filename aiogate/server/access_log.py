@@ -38,7 +38,8 @@ class AccessLog:
 
     _mode: Literal["auto", "json", "pretty", "off"]
     _stream: BinaryIO | None
-    _silent: bool = attrs.field(init=False)
+    is_silent: bool = attrs.field(init=False)
+    """Whether lines go nowhere, so that none need be made."""
     _waiting: deque[bytes] = attrs.field(factory=deque, init=False)
     _dropped: int = attrs.field(default=0, init=False)
     _noted: int = attrs.field(default=0, init=False)
@@ -46,13 +47,13 @@ class AccessLog:
     _awake: threading.Event = attrs.field(factory=threading.Event, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
 
-    @_silent.default
+    @is_silent.default
     def _says_nothing(self) -> bool:
         return self._mode == "off" or self._stream is None
 
     def write(self, line: bytes) -> None:
         """Take a line that ends in a line feed; never blocks."""
-        if self._silent:
+        if self.is_silent:
             return
         count = len(self._waiting)
         if count >= WAITING_LINES:
@@ -66,7 +67,7 @@ class AccessLog:
 
     def close(self) -> None:
         """Write what waits, unless nobody reads it, and take no more lines."""
-        self._silent = True
+        self.is_silent = True
         self._closing.set()
         self._awake.set()
         if self._thread is not None:
@@ -85,7 +86,7 @@ class AccessLog:
                 printer.print(self._batch())
             printer.print(self._batch())
         except (OSError, ValueError) as error:  # ValueError: the stream was closed on this side
-            self._silent = True
+            self.is_silent = True
             self._waiting.clear()
             _LOG.warning("the access log is off, stdout takes no more: %s", error)
 

@@ -14,6 +14,7 @@ from aiogate.journal.added import added
 from aiogate.journal.record import written_down
 from aiogate.server.claim import real_amounts
 from aiogate.server.house import House
+from aiogate.server.phases import with_phases
 
 __all__ = ["close_books"]
 
@@ -26,7 +27,8 @@ async def close_books(exchange: Exchange, house: House) -> None:
     try:
         line, is_whole = written_down(exchange)
         house.journal.append(line, added(exchange) if is_whole else None)
-        house.access_log.write(line)
+        if not house.access_log.is_silent:
+            house.access_log.write(with_phases(line, exchange))
         if house.events.on:
             house.events.ended(exchange, line)
     finally:

@@ -34,7 +34,8 @@ async def choose(
     if exchange.principal is None or (ended is not None and exchange.candidates):
         return ended or refusal("unauthenticated", "no plugin has authenticated the caller")
     if exchange.unavailable is not None:
-        return listed(exchange)
+        page = generation.pages.get(exchange.full_path)
+        return listed(exchange) if page is None else await page(exchange)
     fit_body(exchange, generation.settings.server.max_body)
     if exchange.explains:
         return _explained(exchange, generation.pipeline)

@@ -1,16 +1,25 @@
-"""The counters that a config asks for, ready to be taken from, and the board. Knows nothing of who takes."""
+"""The counters that a config asks for, ready to be taken from, the board, and the journals' centre.
+
+Knows nothing of who takes.
+"""
 
 import asyncio
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from aiogate.errors import AiogateError, StateError
 from aiogate.exchange import Clock
 from aiogate.settings.model import StateSettings
 from aiogate.state import State
-from aiogate.state.board import Board, MemoryBoard
+from aiogate.state.board import Board
+from aiogate.state.disk_topic import DISK_FILE, DiskBoard
 from aiogate.state.memory import MemoryState
+from aiogate.stored_key import KEYS_TOPIC
 
-__all__ = ["open_board", "open_state"]
+if TYPE_CHECKING:
+    from aiogate.state.redis.central import Central
+
+__all__ = ["central_of", "open_board", "open_state"]
 
 
 async def open_state(settings: StateSettings, clock: Clock) -> State:
@@ -31,10 +40,15 @@ async def open_state(settings: StateSettings, clock: Clock) -> State:
     return counters
 
 
-async def open_board(settings: StateSettings) -> Board:
-    """Return the board, with what all others know; raises ``AiogateError`` as ``open_state`` does."""
+async def open_board(settings: StateSettings, directory: Path, clock: Clock) -> Board:
+    """Return the board, with what all others know; raises ``AiogateError`` as ``open_state`` does.
+
+    Without a Redis the keys are in a file in ``directory``, so that they are there again after a restart.
+    """
     if settings.url.reveal() == "memory://":
-        return MemoryBoard()
+        kept = DiskBoard(directory / DISK_FILE, (KEYS_TOPIC,), clock.wall)
+        await kept.open()
+        return kept
     try:
         board = await asyncio.to_thread(_redis_board, settings)
         await board.open()
@@ -45,6 +59,20 @@ async def open_board(settings: StateSettings) -> Board:
     return shared
 
 
+def central_of(settings: StateSettings) -> "Central | None":
+    """Return where journals are shipped to, not connected yet; None: nowhere. Blocks."""
+    if settings.url.reveal() == "memory://":
+        return None
+    from aiogate.state.redis.central import Central  # noqa: PLC0415 - redis-py, which takes long to import
+
+    return Central(
+        settings.url.reveal(),
+        prefix=settings.prefix,
+        stream_records=settings.stream_records,
+        fleet_days=settings.fleet_days,
+    )
+
+
 def _redis_board(settings: StateSettings) -> Any:  # noqa: ANN401 - its class is imported here alone
     from aiogate.state.redis.board import RedisBoard  # noqa: PLC0415 - redis-py, which takes long to import
 
@@ -52,9 +80,9 @@ def _redis_board(settings: StateSettings) -> Any:  # noqa: ANN401 - its class is
 
 
 def _redis(settings: StateSettings, clock: Clock) -> Any:  # noqa: ANN401 - its class is imported here alone
-    from aiogate.state.redis import RedisState  # noqa: PLC0415 - redis-py, which takes long to import
+    from aiogate.state.redis import counters_at  # noqa: PLC0415 - redis-py, which takes long to import
 
-    return RedisState(
+    return counters_at(
         settings.url.reveal(),
         clock,
         prefix=settings.prefix,

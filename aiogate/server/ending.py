@@ -9,7 +9,7 @@ import logging
 from typing import Final
 
 import attrs
-from multidict import CIMultiDict
+from multidict import CIMultiDict, istr
 
 from aiogate.agent import Agent
 from aiogate.errors import JournalError, Refusal, UpstreamError, problem_body, problem_headers, refusal
@@ -17,6 +17,7 @@ from aiogate.exchange import Exchange, Outcome
 from aiogate.hookspecs import Observer
 from aiogate.proxy.answer import Answer
 from aiogate.proxy.body import ClientBody
+from aiogate.proxy.failed_calls import with_failures
 from aiogate.proxy.inbound import Inbound
 from aiogate.proxy.terminal_event import last_words
 from aiogate.proxy.upstream import Head, Response
@@ -31,6 +32,7 @@ from aiogate.server.trip import Trip
 __all__ = ["Ending"]
 
 _log: Final = logging.getLogger(__name__)
+_ANTHROPIC_VERSION: Final = istr("anthropic-version")
 _CUT_SECONDS: Final = 0.4
 """How long a client that does not read may keep the connection of an exchange that was cut."""
 
@@ -70,6 +72,8 @@ class Ending:
         exchange.content_type = head.media_type
         exchange.content_encoding = head.encoding
         self._observe = self.generation.pipeline.observers(exchange)
+        if exchange.call is not None:
+            self._observe = with_failures(exchange, self._observe)
         if self.house.events.on:
             self.house.events.first_byte(exchange)
 
@@ -82,10 +86,18 @@ class Ending:
         exchange.status = refused.status
         if not self.inbound.content.is_eof():
             self.answer.keep_alive = False
-        headers = CIMultiDict(problem_headers(refused))
+        headers, body = self._problem(refused)
         if refused.code == "unauthenticated":
             headers.setdefault("WWW-Authenticate", 'Bearer realm="aiogate"')
-        await self._whole(outcome, headers, problem_body(refused, exchange.id, exchange.full_path))
+        await self._whole(outcome, headers, body)
+
+    def _problem(self, refused: Refusal) -> tuple[CIMultiDict[str], bytes]:
+        """Return headers and body of a refusal, as the client's family of SDKs understands it best."""
+        exchange, headers = self.exchange, CIMultiDict(problem_headers(refused))
+        for_anthropic = _ANTHROPIC_VERSION in exchange.request_headers
+        if for_anthropic:
+            headers["Content-Type"], headers["Request-Id"] = "application/json", exchange.id
+        return headers, problem_body(refused, exchange.id, exchange.full_path, for_anthropic=for_anthropic)
 
     async def _whole(self, outcome: Outcome, headers: CIMultiDict[str], body: bytes) -> None:
         """Answer with something of our own."""
@@ -113,6 +125,8 @@ class Ending:
         exchange.bytes_in += self.body.received
         if self._observe is not None:
             self._observe(b"")
+        if self._response is not None:
+            exchange.longest_gap = self._response.longest_gap or None
         exchange.ended = house.clock.monotonic()
         await close_books(exchange, house)
 
@@ -190,8 +204,7 @@ class Ending:
             return
         refused = refusal("journal_unavailable", "the record of this exchange could not be written")
         self.exchange.status = refused.status
-        headers = CIMultiDict(problem_headers(refused))
-        body = problem_body(refused, self.exchange.id, self.exchange.full_path)
+        headers, body = self._problem(refused)
         try:
             await self.answer.send(self.answer.whole(refused.status, headers, own_headers(self.exchange), body))
         except ConnectionError:

@@ -15,7 +15,8 @@ from typing import Final, Protocol, Self
 import attrs
 
 from aiogate.errors import SettingsError
-from aiogate.server.reload import Reloads
+from aiogate.server.siblings import Siblings
+from aiogate.server.together import Together
 from aiogate.settings.document import included
 from aiogate.settings.model import Settings
 from aiogate.settings.read import read_tables, read_text
@@ -36,7 +37,8 @@ _MAGIC: Final = frozenset("*?[")
 class Followed(Protocol):
     """The gateway, as far as its config is concerned."""
 
-    reloads: Reloads
+    siblings: Siblings
+    together: Together
 
     @property
     def settings(self) -> Settings:
@@ -100,7 +102,8 @@ async def _reloaded(gateway: Followed, watching: AsyncGenerator[object, None], s
         now = await asyncio.to_thread(Look.at, gateway.settings.path, seen)
         # without an event to say that somebody has finished writing, a second look does
         if now != seen and (changes or now == before):
-            await gateway.reloads.reload("watch")
+            if await gateway.siblings.is_eldest():
+                await gateway.together.reload("watch")
             if now.folders != seen.folders:
                 return now
             seen = now

@@ -29,7 +29,8 @@ from aiogate.proxy.target import target_of
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.admin import admin_app
-from aiogate.server.counters import open_board, open_state
+from aiogate.server.admin.guard import check_listener
+from aiogate.server.counters import central_of, open_board, open_state
 from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
 from aiogate.server.drain import Drain
 from aiogate.server.events import Events
@@ -43,6 +44,12 @@ from aiogate.server.notify import Notifier
 from aiogate.server.open import open_exchange
 from aiogate.server.protocol import PublicServer
 from aiogate.server.reload import Load, Reloads
+from aiogate.server.revoked import cut_what_is_revoked
+from aiogate.server.sampling import Sampling
+from aiogate.server.shipper import Shipper
+from aiogate.server.siblings import Siblings
+from aiogate.server.state_probe import StateProbe
+from aiogate.server.together import Together
 from aiogate.server.walk import Walk
 from aiogate.settings.model import Address, Settings
 
@@ -67,6 +74,8 @@ class Gateway:
         retired: called when nothing needs a config any more that was in force.
         inherited: sockets to listen on, in the place of those that the config names.
         notifier: tells the supervisor of starts and reloads.
+        siblings: the other workers of this machine, if this is one of several.
+        number: of the config, where it is not the first one of its gateway.
     """
 
     generation: Generation
@@ -77,8 +86,10 @@ class Gateway:
     retired: Callable[[], object] | None
     inherited: Inherited
     notifier: Notifier
+    siblings: Siblings
     house: House = attrs.field(init=False)
     reloads: Reloads = attrs.field(init=False)
+    together: Together = attrs.field(init=False)
     pace: Pace = attrs.field(init=False)
     drain: Drain = attrs.field(init=False)
     public: Address | None = attrs.field(default=None, init=False)
@@ -98,10 +109,13 @@ class Gateway:
         retired: Callable[[], object] | None = None,
         inherited: Inherited | None = None,
         notifier: Notifier | None = None,
+        siblings: Siblings | None = None,
+        number: int = 1,
     ) -> None:
-        clock = clock or Clock()
-        first = Generation(number=1, settings=settings, pipeline=pipeline, clock=clock)
-        self.__attrs_init__(first, clock, stdout, load, retired, inherited or Inherited(), notifier or Notifier())
+        clock, siblings = clock or Clock(), siblings or Siblings()
+        first = Generation(number=number, settings=settings, pipeline=pipeline, clock=clock)
+        handed, told = inherited or Inherited(), notifier or Notifier()
+        self.__attrs_init__(first, clock, stdout, load, retired, handed, told, siblings)
 
     @property
     def settings(self) -> Settings:
@@ -128,20 +142,27 @@ class Gateway:
         house = self.house = House(
             clock=self.clock,
             state=await open_state(self.settings.state, self.clock),
-            board=await open_board(self.settings.state),
+            board=await open_board(self.settings.state, self.settings.journal.dir, self.clock),
             journal=Journal(self.settings.journal, self.clock),
             upstream=Upstream(),
             access_log=AccessLog(self.settings.server.access_log if self.stdout else "off", self.stdout),
             metrics=Metrics(),
             events=Events(self.settings.admin.events, self.clock),
             notifier=self.notifier,
+            siblings=self.siblings,
         )
         self.drain = Drain(house)
         self._rooms.push_async_callback(house.state.close)
         self._rooms.push_async_callback(house.board.close)
+        self._rooms.callback(cut_what_is_revoked(house))
         house.journal.open()
         self._rooms.callback(house.journal.close)
         keeper = Keeper(self.settings.journal, self.clock, ledger=house.journal.ledger)
+        if (central := await asyncio.to_thread(central_of, self.settings.state)) is not None:
+            house.shipper = Shipper(self.settings.journal.dir, central, self.clock)
+            keeper.may_go, keeper.may_keep = house.shipper.has_all_of, house.shipper.ships
+            house.shipper.start()
+            self._rooms.push_async_callback(house.shipper.stop)
         keeper.start()
         self._rooms.push_async_callback(asyncio.to_thread, keeper.stop)
         self._rooms.callback(house.access_log.close)
@@ -149,14 +170,25 @@ class Gateway:
         self._rooms.callback(house.upstream.close)
         await self._open_halts()
         house.metrics.started(lambda: len(house.open_exchanges), house.state, house.journal)
+        house.upstream.watch.add(Sampling(self))
+        if self.settings.state.url.reveal() != "memory://":
+            house.state_probe = StateProbe(house.state, self.clock, house.tasks.spawn)
+            house.upstream.watch.add(house.state_probe)
         self.pace = Pace(house.upstream.watch, lambda: self.settings.server)
         self.reloads = Reloads(self, house, self.load, self.retired)
+        self.together = Together(self.reloads, self.siblings, lambda: self.generation.number)
         await self.reloads.start()
-        app = admin_app(self)
         inherited, settings = self.inherited, self.settings
+        handed = inherited.admin
+        operators = settings.admin.listen if handed is None else Address(*handed.getsockname()[:2])
+        app = admin_app(self, reachable=check_listener(operators, self.generation))
         runner = web.AppRunner(app, access_log=None)
         self.admin = await self._listen(runner, settings.admin.listen, inherited.admin)
         self.public = await self._listen(self._public_runner(), settings.server.listen, inherited.public)
+        house.listens = str(self.public)
+        if runner.server is not None:  # the last: who is there is asked
+            await self.siblings.listen(runner.server)
+            await self.together.catch_up()
 
     async def _open_halts(self) -> None:
         """Know what operators have stopped before anybody is let in."""
@@ -202,6 +234,7 @@ class Gateway:
         reloads: Reloads | None = getattr(self, "reloads", None)
         if house is not None:
             house.stopping = True
+            await self.siblings.leave()
             if reloads is not None:
                 await reloads.stop()
             delay = self.settings.server.drain_delay_seconds
@@ -234,7 +267,16 @@ class Gateway:
         if target.refused is not None and (document := generation.documents.get(target.full_path)) is not None:
             await self._publish(answer, document)
             return answer
+        if target.refused is not None and target.full_path in generation.pages:
+            target = attrs.evolve(target, refused=None)
+        cross_origin = generation.cross_origin
+        if cross_origin.are_there and (preflight := cross_origin.preflight(inbound, target)) is not None:
+            status, headers, said = preflight
+            await answer.send(answer.whole(status, headers, "X-Content-Type-Options: nosniff", said))
+            return answer
         body, exchange = open_exchange(inbound, target, generation)
+        if cross_origin.are_there:
+            exchange.cors = cross_origin.lines(inbound, target)
         body.pace = self.pace
         refused = target.refused or wrong_with(inbound)
         if house.stopping and house.cutting:

@@ -15,12 +15,18 @@ from aiogate.journal.writer import Journal
 from aiogate.proxy.answer import Answer
 from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
+from aiogate.server.catalogue import Cards
 from aiogate.server.crowd import Crowd
 from aiogate.server.events import Events
 from aiogate.server.generation import Generation
 from aiogate.server.halts import Halts
+from aiogate.server.merged_metrics import Counted
 from aiogate.server.metrics import Metrics
 from aiogate.server.notify import Notifier
+from aiogate.server.shipper import Shipper
+from aiogate.server.siblings import Siblings
+from aiogate.server.state_probe import StateProbe
+from aiogate.settings.model import ServerSettings
 from aiogate.state import State
 
 __all__ = ["House", "Tasks", "UnderWay"]
@@ -104,18 +110,34 @@ class House:
     metrics: Metrics
     events: Events
     notifier: Notifier = attrs.field(factory=Notifier)
+    siblings: Siblings = attrs.field(factory=Siblings)
+    counted: Counted = attrs.field(init=False)
     tasks: Tasks = attrs.field(factory=Tasks)
     crowd: Crowd = attrs.field(factory=Crowd)
+    cards: Cards = attrs.field(factory=Cards)
     halts: Halts = attrs.field(factory=Halts)
+    state_probe: StateProbe | None = None
     open_exchanges: dict[str, UnderWay] = attrs.field(factory=dict)
+    shipper: Shipper | None = None
+    """Ships the journal; None: nobody else wants to know it."""
     stopping: bool = False
     cutting: bool = False
     leftovers: set[Exchange] = attrs.field(factory=set)
     """What is read on although its client has gone."""
+    listens: str = ""
+    """Where clients reach this process, as the system has it."""
     _emptied: asyncio.Event | None = None
 
     outgoing: dict[int, tuple[set[str], asyncio.Event]] = attrs.field(factory=dict)
     """Generations that are in force no more, by number: the exchanges that still end on them."""
+
+    @counted.default
+    def _beside_the_others(self) -> Counted:
+        return Counted(self.siblings)
+
+    def public(self, server: ServerSettings) -> str:
+        """Return the base of the gateway's addresses, without a slash at its end; it is never what a client says."""
+        return (server.public_url or f"http://{self.listens or server.listen}").rstrip("/")
 
     def left(self, request_id: str, generation: int) -> None:
         """Note that an exchange has gone from those under way; to be called while anybody waits for that."""

@@ -4,6 +4,7 @@ Put together when somebody asks and never before: an exchange keeps nothing for 
 makes one of the views of several.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,28 +14,33 @@ from aiogate.journal.record import PATH_CHARACTERS
 from aiogate.server.breaker_report import statuses_of
 from aiogate.server.generation import Generation
 from aiogate.server.house import House, UnderWay
+from aiogate.server.merged import merged_budgets
 from aiogate.usage import HELD, SO_FAR
 
 __all__ = ["live_view", "merge"]
 
 _SERVED_BADLY: Final = frozenset({"upstream_failed", "plugin_failed"})
 _FAILED: Final = 500
+_HALTED: Final = {"kill": "killed", "pause": "paused"}
+_PERIOD: Final = Counted.PERIOD
+_NANOUSD: Final = Measure.NANOUSD
+_LOOKS_AT_ONCE: Final = 64
 View = Mapping[str, Any]
 
 
-def live_view(house: House, generation: Generation, loop_time: float) -> dict[str, Any]:
+async def live_view(house: House, generation: Generation) -> dict[str, Any]:
     """Return the open exchanges, the oldest first, and the agents with all that they have done since the start.
 
-    ``loop_time`` is what connections go by. Money is in nano-dollars; tokens and money of an exchange are estimates,
-    its record will tell.
+    Money is in nano-dollars; tokens and money of an exchange are estimates, its record will tell. Chunks pass between
+    the looks at some exchanges and those at the next.
     """
-    now = house.clock.monotonic()
-    walks = list(house.open_exchanges.values())
-    return {
-        "time": house.clock.wall(),
-        "exchanges": [_exchange(walk, now, loop_time) for walk in walks],
-        "agents": _agents(house, generation, walks),
-    }
+    walks, found, loop = list(house.open_exchanges.values()), list[dict[str, Any]](), asyncio.get_running_loop()
+    for first in range(0, len(walks), _LOOKS_AT_ONCE):
+        now, loop_time = house.clock.monotonic(), loop.time()
+        some = walks[first : first + _LOOKS_AT_ONCE]
+        found += [_exchange(walk, now, loop_time) for walk in some if walk.exchange.outcome is None]
+        await asyncio.sleep(0)
+    return {"time": house.clock.wall(), "exchanges": found, "agents": _agents(house, generation, walks)}
 
 
 def merge(views: Sequence[View]) -> dict[str, Any]:
@@ -45,9 +51,8 @@ def merge(views: Sequence[View]) -> dict[str, Any]:
         for one in view["agents"]:
             known = agents.get(one["id"])
             agents[one["id"]] = dict(one) if known is None else _sum(known, one)
-    first = views[0] if views else {}
     return {
-        **first,
+        "budgets": merged_budgets([view["budgets"] for view in views]),
         "time": max((view["time"] for view in views), default=0.0),
         "exchanges": sorted(exchanges, key=lambda one: -float(one["age_seconds"])),
         "agents": list(agents.values()),
@@ -74,7 +79,9 @@ def _exchange(walk: UnderWay, now: float, loop_time: float) -> dict[str, Any]:
         phase = "streaming"
     else:
         phase = "waiting" if exchange.forwarded is not None else "deciding"
+    path = exchange.full_path[:PATH_CHARACTERS]
     tokens, spent = _so_far(exchange)
+    held_nanousd, held_tokens = _held(exchange)
     return {
         "request_id": exchange.id,
         "principal": None if principal is None else principal.id,
@@ -82,7 +89,7 @@ def _exchange(walk: UnderWay, now: float, loop_time: float) -> dict[str, Any]:
         "department": None if principal is None else principal.department,
         "agent": exchange.target if agent is None else agent.id,
         "method": exchange.method[:16],
-        "path": exchange.full_path[:PATH_CHARACTERS].encode("utf-8", "replace").decode(),
+        "path": path if path.isascii() else path.encode("utf-8", "replace").decode(),
         "phase": phase,
         "status": exchange.status or None,
         "age_seconds": round(now - started, 3),
@@ -91,7 +98,8 @@ def _exchange(walk: UnderWay, now: float, loop_time: float) -> dict[str, Any]:
         "bytes_out": exchange.bytes_out,
         "output_tokens": tokens,
         "spent_nanousd": spent,
-        **_held(exchange),
+        "held_nanousd": held_nanousd,
+        "held_tokens": held_tokens,
         "generation": exchange.generation,
     }
 
@@ -102,20 +110,22 @@ def _so_far(exchange: Exchange) -> tuple[int | None, int | None]:
     return (None, None) if so_far is None else so_far()
 
 
-def _held(exchange: Exchange) -> dict[str, int]:
-    """Return what the tightest of its budgets holds for an exchange."""
-    held = exchange.get(HELD)
-    amounts = {Measure.NANOUSD: 0, Measure.TOKENS: 0, Measure.REQUESTS: 0}
-    if held is not None:
+def _held(exchange: Exchange) -> tuple[int, int]:
+    """Return what the tightest of its budgets holds for an exchange, nano-dollars and tokens."""
+    if (held := exchange.get(HELD)) is not None:
         lines: Iterable[tuple[Measure, int]] = held()
     elif exchange.grant is not None:
         claims = (quota.claim for quota in exchange.quotas)
-        lines = [(claim.measure, claim.amount) for claim in claims if claim.kind is Counted.PERIOD]
+        lines = [(claim.measure, claim.amount) for claim in claims if claim.kind is _PERIOD]
     else:
-        lines = ()
+        return 0, 0
+    nanousd = tokens = 0
     for measure, amount in lines:
-        amounts[measure] = max(amounts[measure], amount)
-    return {"held_nanousd": amounts[Measure.NANOUSD], "held_tokens": amounts[Measure.TOKENS]}
+        if measure is _NANOUSD:
+            nanousd = max(nanousd, amount)
+        else:
+            tokens = max(tokens, amount)
+    return nanousd, tokens
 
 
 def _agents(house: House, generation: Generation, walks: Iterable[UnderWay]) -> list[dict[str, Any]]:
@@ -125,6 +135,7 @@ def _agents(house: House, generation: Generation, walks: Iterable[UnderWay]) -> 
         if (agent := walk.exchange.agent) is not None:
             under_way[agent.id] = under_way.get(agent.id, 0) + 1
     breakers, found = statuses_of(generation), []
+    halted = {halt.agent: _HALTED[halt.kind] for halt in house.halts.current() if halt.is_of_agent}
     figures = house.metrics.figures()
     for agent_id in generation.agents:
         numbers = figures.get(agent_id)
@@ -142,6 +153,7 @@ def _agents(house: House, generation: Generation, walks: Iterable[UnderWay]) -> 
                 "cost_nanousd": 0 if numbers is None else numbers.cost_nanousd,
                 "seconds": [] if numbers is None else [list(bucket) for bucket in numbers.duration.buckets()],
                 "breaker": None if breaker is None else breaker["phase"],
+                "halted": halted.get(agent_id),
             }
         )
     return found

@@ -3,76 +3,62 @@
 An exchange adds to plain numbers; prometheus-client turns them into text when somebody asks, which is seldom.
 """
 
-from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-import attrs
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
 
 from aiogate import __version__
 from aiogate.exchange import Exchange
+from aiogate.journal.record import payer_of
+from aiogate.journal.sums import split_up
 from aiogate.journal.writer import Journal
+from aiogate.server.numbers import AgentNumbers, Histogram, count, kept
 from aiogate.state import State
 
-__all__ = ["AgentNumbers", "Metrics"]
+__all__ = ["Metrics"]
 
-
-_DURATION_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-_OVERHEAD_SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
 _NANO: Final = 1e-9
+_OF_LIMITS: Final = frozenset({"rate_limited", "concurrency_limited", "budget_exhausted"})
+_HISTOGRAMS: Final[tuple[tuple[str, str, Callable[[AgentNumbers], Histogram]], ...]] = (
+    (
+        "aiogate_exchange_duration_seconds",
+        "From the request's head to the response's end.",
+        lambda numbers: numbers.duration,
+    ),
+    (
+        "aiogate_first_byte_seconds",
+        "From the request's head to the response's first byte, as the client sees it.",
+        lambda numbers: numbers.first_byte,
+    ),
+    (
+        "aiogate_overhead_seconds",
+        "What the gateway itself added before the response's first byte.",
+        lambda numbers: numbers.overhead,
+    ),
+    (
+        "aiogate_stream_gap_seconds",
+        "The longest silence of the agent between two pieces of a response, of each that came in several.",
+        lambda numbers: numbers.gap,
+    ),
+)
 
 
-class _Histogram:
-    """Counts by bucket, and their sum."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Return the cumulated buckets as Prometheus has them."""
-        cumulated, so_far = [], 0
-        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
-            so_far += count
-            cumulated.append((bound, float(so_far)))
-        return cumulated
-
-
-@attrs.define
-class AgentNumbers:
-    """What is known of the exchanges of one agent."""
-
-    ends: dict[tuple[str, int], int] = attrs.field(factory=dict)
-    duration: _Histogram = attrs.field(factory=lambda: _Histogram(_DURATION_SECONDS))
-    overhead: _Histogram = attrs.field(factory=lambda: _Histogram(_OVERHEAD_SECONDS))
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_nanousd: int = 0
-    shadow_denials: dict[str, int] = attrs.field(factory=dict)
-
-
-class Metrics(Collector):
-    """One registry for one gateway, so that two in one process do not meet."""
+class Metrics:
+    """The numbers of one gateway, so that two in one process do not meet."""
 
     def __init__(self) -> None:
         self._agents: dict[str, AgentNumbers] = {}
+        self._cost_centers: dict[str, int] = {}
         self._generation = 0
         self._reloaded = True
         self._reloaded_at = 0.0
+        self._loads = {True: 0, False: 0}
         self._open_exchanges: Callable[[], int] = int
         self._state: State | None = None
         self._degraded = 0
-        self._more: tuple[Metric, ...] = ()
         self._journal: Journal | None = None
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
 
     def started(self, open_exchanges: Callable[[], int], state: State, journal: Journal) -> None:
         """Tell where to ask for the number of exchanges under way, and how the counters and the journal are."""
@@ -84,6 +70,7 @@ class Metrics(Collector):
         """Tell which config is in force, and whether the last attempt to load one has worked; ``at`` is wall time."""
         self._generation = generation
         self._reloaded = successful
+        self._loads[successful] += 1
         if successful:
             self._reloaded_at = at
 
@@ -93,38 +80,40 @@ class Metrics(Collector):
         numbers = self._agents.get(agent)
         if numbers is None:
             numbers = self._agents[agent] = AgentNumbers()
-        end = (exchange.outcome or "", exchange.status)
-        numbers.ends[end] = numbers.ends.get(end, 0) + 1
+        count(numbers, exchange)
         if exchange.degraded:
             self._degraded += 1
-        started, forwarded, first_byte = exchange.started, exchange.forwarded, exchange.first_byte
-        if exchange.ended is not None:
-            seconds = exchange.ended - started
-            numbers.duration.counts[bisect_left(_DURATION_SECONDS, seconds)] += 1
-            numbers.duration.total += seconds
-        if forwarded is not None and exchange.answered is not None and first_byte is not None:
-            seconds = forwarded - started + exchange.answered - first_byte
-            numbers.overhead.counts[bisect_left(_OVERHEAD_SECONDS, seconds)] += 1
-            numbers.overhead.total += seconds
-        for rule in exchange.shadow_rules:
-            numbers.shadow_denials[rule] = numbers.shadow_denials.get(rule, 0) + 1
-        usage = exchange.usage
-        if usage.source != "unknown":
-            numbers.input_tokens += usage.input_tokens or 0
-            numbers.output_tokens += usage.output_tokens or 0
-        numbers.cost_nanousd += exchange.cost_nanousd or 0
+        if exchange.cost_nanousd:
+            self._charge(exchange, exchange.cost_nanousd)
+
+    def _charge(self, exchange: Exchange, nanousd: int) -> None:
+        """Charge the cost centres; what nobody pays for is under ``""``."""
+        known = self._cost_centers
+        if len(exchange.cost_centers) > 1:
+            for name, part in split_up(nanousd, dict(exchange.cost_centers)).items():
+                counted = kept(name, known)
+                known[counted] = known.get(counted, 0) + part
+            return
+        payer = payer_of(exchange) or ""
+        if payer not in known:
+            payer = kept(payer, known)
+        known[payer] = known.get(payer, 0) + nanousd
+
+    def hits(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return how often each rule has refused an exchange, and how often one in the shadow would have."""
+        refused, shadows = Counter[str](), Counter[str]()
+        for numbers in self._agents.values():
+            for (_, rule), times in numbers.refusals.items():
+                refused[rule] += times
+            shadows.update(numbers.shadow_denials)
+        return dict(refused), dict(shadows)
 
     def figures(self) -> Mapping[str, AgentNumbers]:
         """Return what is known of each agent, by id; of what went to none under ``""``."""
         return self._agents
 
-    def exposition(self, more: tuple[Metric, ...] = ()) -> tuple[bytes, str]:
-        """Return the metrics as text and its content type, with what others know at this moment."""
-        self._more = more
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield the metrics, for prometheus-client."""
+    def known(self) -> Iterator[Metric]:
+        """Yield the metrics."""
         build = GaugeMetricFamily("aiogate_build_info", "Always 1.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build
@@ -133,6 +122,10 @@ class Metrics(Collector):
         yield GaugeMetricFamily("aiogate_config_last_reload_successful", successful, int(self._reloaded))
         when = "Unix time since when a config is in force."
         yield GaugeMetricFamily("aiogate_config_last_reload_success_timestamp_seconds", when, self._reloaded_at)
+        loads = CounterMetricFamily("aiogate_config_loads", "Configs that were loaded or refused.", labels=["result"])
+        for loaded, times in self._loads.items():
+            loads.add_metric(["loaded" if loaded else "refused"], times)
+        yield loads
         yield GaugeMetricFamily("aiogate_open_exchanges", "Exchanges under way.", self._open_exchanges())
         if self._journal is not None:
             yield from _of_the_journal(self._journal)
@@ -144,37 +137,59 @@ class Metrics(Collector):
         alone = "Exchanges whose claims this gateway decided by itself meanwhile."
         yield CounterMetricFamily("aiogate_degraded_exchanges", alone, self._degraded)
         yield from self._counters()
-        yield from self._more
-        yield self._histogram(
-            "aiogate_exchange_duration_seconds",
-            "From the request's head to the response's end.",
-            lambda numbers: numbers.duration,
-        )
-        yield self._histogram(
-            "aiogate_overhead_seconds",
-            "What the gateway itself added before the response's first byte.",
-            lambda numbers: numbers.overhead,
-        )
+        yield from self._decisions()
+        for name, what, of in _HISTOGRAMS:
+            yield self._histogram(name, what, of)
 
     def _counters(self) -> Iterator[Metric]:
-        ends = CounterMetricFamily(
-            "aiogate_exchanges", "Exchanges by how they ended.", labels=["agent", "outcome", "status"]
-        )
-        tokens = CounterMetricFamily("aiogate_tokens", "Tokens used.", labels=["agent", "type"])
+        labels = ["agent", "outcome", "status"]
+        ends = CounterMetricFamily("aiogate_exchanges", "Exchanges by how they ended.", labels=labels)
+        what = "Tokens used; input and output are all of them, the other types are part of these."
+        tokens = CounterMetricFamily("aiogate_tokens", what, labels=["agent", "type"])
         cost = CounterMetricFamily("aiogate_cost_usd", "Cost in US dollars.", labels=["agent"])
-        shadow = "Exchanges that a rule in the shadow would have refused."
-        shadows = CounterMetricFamily("aiogate_shadow_denials", shadow, labels=["agent", "rule"])
+        what = "Exchanges whose usage is known and has no price."
+        unpriced = CounterMetricFamily("aiogate_unpriced_exchanges", what, labels=["agent"])
         for agent, numbers in self._agents.items():
-            for rule, count in numbers.shadow_denials.items():
-                shadows.add_metric([agent, rule], count)
-            for (outcome, status), count in numbers.ends.items():
-                ends.add_metric([agent, outcome, str(status)], count)
+            for (outcome, status), times in numbers.ends.items():
+                ends.add_metric([agent, outcome, str(status)], times)
             tokens.add_metric([agent, "input"], numbers.input_tokens)
             tokens.add_metric([agent, "output"], numbers.output_tokens)
+            for name, amount in numbers.classes.items():
+                tokens.add_metric([agent, name], amount)
             cost.add_metric([agent], numbers.cost_nanousd * _NANO)
-        yield from (ends, tokens, cost, shadows)
+            unpriced.add_metric([agent], numbers.unpriced)
+        centers = CounterMetricFamily("aiogate_cost_center_cost_usd", "Cost by who pays.", labels=["cost_center"])
+        for name, nanousd in self._cost_centers.items():
+            centers.add_metric([name], nanousd * _NANO)
+        yield from (ends, tokens, cost, unpriced, centers)
 
-    def _histogram(self, name: str, what: str, of: Callable[[AgentNumbers], _Histogram]) -> Metric:
+    def _decisions(self) -> Iterator[Metric]:
+        """Yield what was refused, let through, sent and failed, by names out of configs."""
+        what = "Exchanges that were refused, by what refused them."
+        refusals = CounterMetricFamily("aiogate_refusals", what, labels=["agent", "code", "rule"])
+        what = "Exchanges that a limit or a budget was asked about; the refused ones by the one that had least left."
+        limits = CounterMetricFamily("aiogate_limit_decisions", what, labels=["agent", "limit", "decision"])
+        what = "Requests to agents by what came of them: the class of the status, or why there was none."
+        attempts = CounterMetricFamily("aiogate_upstream_attempts", what, labels=["agent", "result"])
+        what = "Exchanges that a rule in the shadow would have refused."
+        shadows = CounterMetricFamily("aiogate_shadow_denials", what, labels=["agent", "rule"])
+        what = "Calls that have failed in an answer of 200: JSON-RPC errors by code, tools by isError."
+        calls = CounterMetricFamily("aiogate_failed_calls", what, labels=["agent", "reason"])
+        for agent, numbers in self._agents.items():
+            for (code, rule), times in numbers.refusals.items():
+                refusals.add_metric([agent, code, rule], times)
+                if code in _OF_LIMITS:
+                    limits.add_metric([agent, rule, "refused"], times)
+            for families, counted in ((shadows, numbers.shadow_denials), (calls, numbers.failed_calls)):
+                for name, times in counted.items():
+                    families.add_metric([agent, name], times)
+            for name, times in numbers.attempts.items():
+                attempts.add_metric([agent, name], times)
+            for name, times in numbers.admitted.items():
+                limits.add_metric([agent, name, "admitted"], times)
+        yield from (refusals, limits, attempts, shadows, calls)
+
+    def _histogram(self, name: str, what: str, of: Callable[[AgentNumbers], Histogram]) -> Metric:
         family = HistogramMetricFamily(name, what, labels=["agent"])
         for agent, numbers in self._agents.items():
             histogram = of(numbers)
@@ -187,3 +202,5 @@ def _of_the_journal(journal: Journal) -> Iterator[Metric]:
     yield CounterMetricFamily("aiogate_journal_errors", "Times that something could not be written.", journal.failures)
     lost = "Exchanges that were served without a record."
     yield CounterMetricFamily("aiogate_journal_records_lost", lost, journal.lost)
+    what = "Since when there are records that are not forced to the disk yet."
+    yield GaugeMetricFamily("aiogate_journal_unsynced_seconds", what, journal.unsynced_seconds)

@@ -52,6 +52,10 @@ class Notifier:
         """Say that the drain has begun."""
         self._tell("STOPPING=1", f"STATUS={status}")
 
+    def succeeded_by(self, pid: int) -> None:
+        """Say that another process takes over."""
+        self._tell(f"MAINPID={pid}")
+
     def alive(self) -> None:
         """Feed the watchdog."""
         self._tell("WATCHDOG=1")

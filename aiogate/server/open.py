@@ -20,6 +20,7 @@ __all__ = ["candidates", "look_round", "open_exchange", "with_all", "with_stand_
 _CONTENT_LENGTH: Final = istr("Content-Length")
 _EXPECT: Final = istr("Expect")
 _EXPLAIN: Final = istr("X-Aiogate-Explain")
+_TIMING: Final = istr("X-Aiogate-Timing")
 
 
 def open_exchange(inbound: Inbound, target: Target, generation: Generation) -> tuple[ClientBody, Exchange]:
@@ -63,6 +64,8 @@ def open_exchange(inbound: Inbound, target: Target, generation: Generation) -> t
     )
     if named is None:
         look_round(exchange, target.capabilities, settings.agents)
+    if spoofed and inbound.headers.get(_TIMING) == "1":
+        exchange.is_timed = True
     if spoofed and inbound.headers.get(_EXPLAIN) == "1" and exchange.unavailable is None:
         exchange.explains = True
         exchange.agent = None

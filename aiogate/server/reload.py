@@ -4,8 +4,10 @@ Whatever goes wrong on the way leaves the old one as it was. Knows nothing of si
 """
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final, Protocol
 
 import attrs
@@ -20,10 +22,13 @@ from aiogate.server.restart import keep_what_stands
 from aiogate.server.view import View
 from aiogate.settings.model import Settings
 
-__all__ = ["Load", "Reloads", "Report"]
+__all__ = ["Came", "Candidate", "Load", "Reloads", "Report", "fingerprint_of"]
 
 Load = Callable[[], tuple[Settings, Pipeline]]
 """Reads the config anew, in a thread; raises ``SettingsError``."""
+
+Came = tuple[tuple[Problem, ...], tuple[Problem, ...]]
+"""What has come of an attempt: the problems, which there are none of if it went well, and what takes a restart."""
 
 _log: Final = logging.getLogger(__name__)
 _TOLD_PROBLEMS: Final = 10
@@ -41,6 +46,7 @@ class Report:
         generation: the number of the config in force afterwards.
         problems: why the new one is not in force; empty: it is.
         kept: what of it takes a restart.
+        workers: how many processes have gone over to it, or would have.
     """
 
     cause: str
@@ -48,11 +54,26 @@ class Report:
     generation: int
     problems: tuple[Problem, ...] = ()
     kept: tuple[Problem, ...] = ()
+    workers: int = 1
 
     @property
     def successful(self) -> bool:
         """Whether the config that was read is in force."""
         return not self.problems
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Candidate:
+    """A config that is in order and whose plugins run, beside the one in force.
+
+    ``fingerprint`` is that of the files it was read from: workers that have the same one have read the same.
+    """
+
+    generation: Generation
+    lifespans: Lifespans
+    contexts: Contexts
+    kept: tuple[Problem, ...]
+    fingerprint: str
 
 
 class InForce(Protocol):
@@ -78,7 +99,8 @@ class Reloads:
     _retired: Callable[[], object] | None = None
     last: Report = attrs.field(init=False)
     _lifespans: Lifespans = attrs.field(factory=Lifespans, init=False)
-    _lock: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+    lock: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+    """Held by whoever puts a config in force."""
     _attempts: set[asyncio.Task[Report]] = attrs.field(factory=set, init=False)
     _outgoing: Tasks = attrs.field(factory=Tasks, init=False)
 
@@ -117,26 +139,50 @@ class Reloads:
         await self._lifespans.leave()
 
     async def _attempt(self, cause: str) -> Report:
-        async with self._lock:
+        async with self.lock:
             self._house.notifier.reloading()
-            problems, kept = tuple[Problem, ...](), tuple[Problem, ...]()
-            try:
-                kept = await self._replace()
-            except SettingsError as error:
-                problems = error.problems
-            except AiogateError as error:
-                problems = (Problem("pipeline.plugins" if isinstance(error, PluginError) else "", str(error)),)
-            except Exception as error:  # noqa: BLE001 - the border of one attempt: whatever failed, the old config stays
-                _log.exception("the reload failed")
-                problems = (Problem("", f"the reload failed: {type(error).__name__}; the log has more"),)
-            number = self._gateway.generation.number
-            report = Report(cause=cause, at=self._house.clock.wall(), generation=number, problems=problems, kept=kept)
-            self._note(report)
+            found = await self.prepare()
+            if isinstance(found, Candidate):
+                found = await self.adopt(found)
+            report = self.report(cause, found)
             self._house.notifier.ready(_status(report))
             return report
 
-    async def _replace(self) -> tuple[Problem, ...]:
-        """Put the config that the file holds now in force; raises what hinders it, with nothing changed."""
+    def report(self, cause: str, came: Came, *, logs: bool = True) -> Report:
+        """Note and return what has come of an attempt: its problems, and what takes a restart."""
+        number, (problems, kept) = self._gateway.generation.number, came
+        report = Report(cause=cause, at=self._house.clock.wall(), generation=number, problems=problems, kept=kept)
+        self._note(report, logs=logs)
+        return report
+
+    async def prepare(self, number: int | None = None) -> "Candidate | Came":
+        """Read the config anew and start its plugins beside those that run; return it, or its problems.
+
+        ``number`` is what it will have; None: the next one. To be called with the lock, as ``adopt``.
+        """
+        try:
+            return await self._prepare(number)
+        except Exception as error:  # noqa: BLE001 - the border of one attempt: whatever failed, the old config stays
+            return _problems(error), ()
+
+    async def adopt(self, candidate: Candidate) -> Came:
+        """Put a config in force; return its problems, which there are only if it has failed, and what is kept."""
+        old, new = self._gateway.generation, candidate.generation
+        try:
+            _inherit(new.pipeline, old.pipeline)
+            new.pipeline.times.go_on(old.pipeline.times, new.pipeline.plugins)
+            self._house.upstream.adopt(new.agents, candidate.contexts)
+        except BaseException as error:
+            await candidate.lifespans.leave()
+            if not isinstance(error, Exception):
+                raise
+            return _problems(error), ()
+        self._gateway.generation = new
+        left, self._lifespans = self._lifespans, candidate.lifespans
+        self._outgoing.spawn(self._retire(old, left))
+        return (), candidate.kept
+
+    async def _prepare(self, number: int | None) -> Candidate:
         if self._load is None:
             msg = "this gateway was started without a file to read again"
             raise AiogateError(msg)
@@ -144,19 +190,11 @@ class Reloads:
         loaded, built = await asyncio.to_thread(self._load)
         settings, kept = keep_what_stands(old.settings, loaded)
         pipeline = _with_survivors(built, settings, old)
-        new = Generation(number=old.number + 1, settings=settings, pipeline=pipeline, clock=old.clock)
+        new = Generation(number=number or old.number + 1, settings=settings, pipeline=pipeline, clock=old.clock)
+        fingerprint = await asyncio.to_thread(fingerprint_of, settings)
         contexts = await asyncio.to_thread(_contexts, new)
         lifespans = await self._started(new)
-        try:
-            _inherit(pipeline, old.pipeline)
-            self._house.upstream.adopt(new.agents, contexts)
-            self._gateway.generation = new
-        except BaseException:
-            await lifespans.leave()
-            raise
-        left, self._lifespans = self._lifespans, lifespans
-        self._outgoing.spawn(self._retire(old, left))
-        return kept
+        return Candidate(generation=new, lifespans=lifespans, contexts=contexts, kept=kept, fingerprint=fingerprint)
 
     async def _started(self, new: Generation) -> Lifespans:
         try:
@@ -175,10 +213,10 @@ class Reloads:
         if self._retired is not None:
             asyncio.get_running_loop().call_soon(self._retired)  # when this coroutine holds nothing any more
 
-    def _note(self, report: Report) -> None:
+    def _note(self, report: Report, *, logs: bool = True) -> None:
         self.last = report
         self._house.metrics.loaded(report.generation, report.at, successful=report.successful)
-        if report.cause == "start":
+        if report.cause == "start" or not logs:
             return
         self._house.events.tell(
             "reload",
@@ -202,6 +240,26 @@ def _contexts(generation: Generation) -> Contexts:
     except OSError as error:
         msg = f"a certificate cannot be used: {error}"
         raise AiogateError(msg) from error
+
+
+def _problems(error: Exception) -> tuple[Problem, ...]:
+    """Return what hinders a config."""
+    if isinstance(error, SettingsError):
+        return error.problems
+    if isinstance(error, AiogateError):
+        return (Problem("pipeline.plugins" if isinstance(error, PluginError) else "", str(error)),)
+    _log.error("the reload failed", exc_info=error)
+    return (Problem("", f"the reload failed: {type(error).__name__}; the log has more"),)
+
+
+def fingerprint_of(settings: Settings) -> str:
+    """Return what tells the files of a config from those of another. Blocks."""
+    digest = hashlib.sha256()
+    for file in settings.files:
+        with suppress(OSError):
+            digest.update(file.read_bytes())
+        digest.update(b"\0")
+    return digest.hexdigest()
 
 
 def _with_survivors(built: Pipeline, settings: Settings, old: Generation) -> Pipeline:

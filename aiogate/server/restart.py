@@ -14,9 +14,9 @@ from aiogate.settings.model import Settings
 __all__ = ["KEPT", "keep_what_stands"]
 
 KEPT: Final[dict[str, tuple[str, ...]]] = {
-    "server": ("listen", "access_log", "keepalive_seconds"),
+    "server": ("listen", "access_log", "keepalive_seconds", "workers"),
     "admin": ("listen", "events"),
-    "state": ("url", "prefix", "timeout_seconds", "on_error"),
+    "state": ("url", "prefix", "timeout_seconds", "on_error", "stream_records", "fleet_days"),
     "journal": ("dir", "fsync", "segment_bytes", "compress", "retention_days", "on_journal_error"),
 }
 """Section, and those of its keys that are read once."""

@@ -20,6 +20,7 @@ from aiogate.proxy.upstream import Destination, Head, Response, Upstream
 from aiogate.proxy.upstream.endpoints import BROKEN, Endpoints, reason_of
 from aiogate.proxy.upstream.place import Place
 from aiogate.server.fallback import Relief
+from aiogate.server.sessions import begun_at
 
 __all__ = ["Request", "Trip"]
 
@@ -77,6 +78,11 @@ class Trip:
     _place: Place | None = None
     _began: float = 0.0
 
+    @property
+    def place(self) -> Place | None:
+        """Where the request was sent last."""
+        return self._place
+
     async def run(self, agent: Agent) -> tuple[Agent, Response, Head]:
         """Return who has served, and its response; a bad one where nothing else is left. Raises ``UpstreamError``."""
         while True:
@@ -117,7 +123,9 @@ class Trip:
         clock, tried = self.exchange.clock.monotonic, list[int]()
         began = clock()
         endpoints.budget.requested(began)
-        place = endpoints.choose(began)
+        place = begun_at(self.exchange, endpoints)
+        if place is None:
+            place = endpoints.choose(began)
         while True:
             tried.append(place)
             ended = await self._attempt(endpoints, place, clock() - began if len(tried) > 1 else 0.0)

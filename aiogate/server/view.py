@@ -62,4 +62,4 @@ class View:
 
     def spent(self, since: float) -> Iterable[Spent]:
         """Return what exchanges have used that started at ``since`` or later."""
-        return spent_since(self._generation.settings.journal.dir, since)
+        return spent_since(self._generation.settings, since, self.clock.wall())

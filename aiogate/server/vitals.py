@@ -22,8 +22,13 @@ class _Alive(Protocol):
 
 
 def vitals(gateway: _Alive) -> Iterator[Metric]:
-    """Yield connections of clients, tasks of the loop and grants that are not settled."""
+    """Yield connections of clients, tasks of the loop, what operators have stopped and grants that are not settled."""
     house = gateway.house
     yield GaugeMetricFamily("aiogate_connections", "Clients that are connected.", gateway.connections)
     yield GaugeMetricFamily("aiogate_tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
+    halts = GaugeMetricFamily("aiogate_halts", "Kills and pauses in force.", labels=["kind"])
+    current = house.halts.current()
+    for kind in ("kill", "pause"):
+        halts.add_metric([kind], sum(halt.kind == kind for halt in current))
+    yield halts
     yield GaugeMetricFamily("aiogate_open_grants", "Grants that are not settled.", house.state.open_grants)

@@ -13,6 +13,7 @@ from multidict import CIMultiDict, istr
 from aiogate.agent import Agent
 from aiogate.errors import CutError, JournalError, PluginError, Refused, UpstreamError, refusal
 from aiogate.exchange import Outcome, Reply
+from aiogate.proxy.agent_card import CardError
 from aiogate.proxy.answer import Answer
 from aiogate.proxy.relay import relay, relay_body
 from aiogate.proxy.replay import Replay
@@ -21,12 +22,15 @@ from aiogate.proxy.upstream import Head, Response
 from aiogate.proxy.vigil import Keepalive
 from aiogate.proxy.websocket import HANDSHAKE, check_handshake, switched, tunnel, wants_websocket
 from aiogate.server.admit import admit
+from aiogate.server.catalogue import with_cards
 from aiogate.server.early import begin, broken_promise, wants_events
 from aiogate.server.ending import Ending
 from aiogate.server.fallback import Relief
 from aiogate.server.outgoing import CHUNKED, Body, injected, request_body
 from aiogate.server.own_headers import make_way, own_headers
 from aiogate.server.read_on import Leftover
+from aiogate.server.sessions import bound
+from aiogate.server.spoken import Speech, relocate, whole_card
 from aiogate.server.trip import Request, Trip
 
 __all__ = ["Walk"]
@@ -34,6 +38,8 @@ __all__ = ["Walk"]
 _log: Final = logging.getLogger(__name__)
 _UPGRADE: Final = istr("Upgrade")
 _HOST: Final = istr("Host")
+_FIRST_REDIRECT: Final = 300
+_FIRST_ERROR: Final = 400
 _DRAIN: Final = "drain"
 
 
@@ -96,6 +102,8 @@ class Walk(Ending):
         if isinstance(admitted, Agent):
             await self._forward(admitted)
         elif isinstance(admitted, Reply):
+            if exchange.unavailable is not None:
+                admitted = await with_cards(admitted, exchange, self.house.cards, self.house.upstream, self._public)
             await self._reply(admitted)
         else:
             await self._refuse(admitted)
@@ -127,6 +135,7 @@ class Walk(Ending):
                 left.client_left(response)
             raise
         finally:
+            self.exchange.longest_gap = response.longest_gap or None
             self._response = None
             if left is None or not left.remains:
                 response.close()
@@ -151,6 +160,9 @@ class Walk(Ending):
 
     async def _body(self, agent: Agent) -> tuple[Body, str]:
         body, framing = await request_body(self.exchange, self.body, agent)
+        if agent.protocol is not None:
+            speech = Speech(self.exchange, agent, self.body, self.answer, self._public)
+            body, framing = await speech.heard(body, framing)
         if agent.inject_usage and isinstance(body, bytes):
             body, framing = injected(self.exchange, self.answer, body, framing)
         if agent.early_headers and wants_events(self.exchange, body):
@@ -191,13 +203,19 @@ class Walk(Ending):
     async def _relay(self, agent: Agent, response: Response, head: Head) -> None:
         exchange = self.exchange
         self._note(head)
+        if agent.protocol == "mcp" and len(agent.urls) > 1 and self._trip is not None and self._trip.place is not None:
+            bound(exchange, self.answer, self._trip.place.endpoint)
+        if _FIRST_REDIRECT <= head.status < _FIRST_ERROR:
+            relocate(exchange, agent, self._public)
         own = own_headers(exchange, agent.id)
         if head.media_type[:17].lower() == "text/event-stream":
             own += "\r\nX-Accel-Buffering: no"
-        if head.collides or exchange.edited_headers is not None:
+        if head.collides or exchange.cors or exchange.edited_headers is not None:
             make_way(exchange.response_headers, own)
         if self.answer.sift is not None:
             self._sift(head)
+        if exchange.call is not None and await self._card(agent, response, own):
+            return
         if self.answer.started:
             broken = broken_promise(exchange, agent, head)
             if broken is None:
@@ -215,6 +233,32 @@ class Walk(Ending):
         self.answer.start(switched(exchange.response_headers, own))
         exchange.answered = self.house.clock.monotonic()
         await tunnel(self.inbound, response, exchange, self.answer, self._conclude)
+
+    @property
+    def _public(self) -> str:
+        return self.house.public(self.generation.settings.server)
+
+    async def _card(self, agent: Agent, response: Response, own: str) -> bool:
+        """Answer with the agent's card through the gateway; tell whether the answer was one."""
+        exchange = self.exchange
+        try:
+            card = await whole_card(exchange, agent, response, self._public)
+        except CardError as error:
+            response.close()
+            await self._refuse(refusal("agent_card_unusable", str(error)))
+            return True
+        if card is None:
+            return False
+        exchange.status, body = card
+        headers = exchange.response_headers
+        make_way(headers, own)
+        exchange.bytes_out, exchange.answered = len(body), self.house.clock.monotonic()
+        answer = self.answer.whole(exchange.status, headers, own, body)
+        if self._observe is not None and body:
+            self._observe(body)
+        await self._conclude()
+        await self.answer.send(answer)
+        return True
 
     def _sift(self, head: Head) -> None:
         """Leave the answer as it is unless it is the stream that was asked for its usage."""

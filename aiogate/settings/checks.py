@@ -20,14 +20,18 @@ __all__ = [
     "are_networks",
     "are_roles",
     "at_least",
-    "is_loopback",
+    "can_be_reached",
     "is_positive",
+    "is_sha256",
+    "is_token",
 ]
 
 Check = Callable[[Any, Any, Any], None]
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _CAPABILITY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:~@-]{0,63}")
+_A_TOKEN: Final = re.compile(r"[!-~]{16,512}")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _NOT_IN_A_VALUE: Final = re.compile(r"[\r\n\0]")  # RFC 9110 section 5.5
 _NOT_TO_SET: Final = frozenset(
     {
@@ -83,14 +87,24 @@ def are_capabilities(_owner: object, _attribute: object, values: tuple[str, ...]
             _refuse(f"a capability has up to 64 letters, digits and '_.:~@-' and begins with no sign, got {value!r}")
 
 
-def is_loopback(_owner: object, _attribute: object, value: Any) -> None:  # noqa: ANN401 - model.py's Address
-    """Check that an address cannot be reached from other machines."""
+def can_be_reached(host: str) -> bool:
+    """Tell whether a listener on ``host`` can be called from other machines."""
     try:
-        reachable = not ip_address(value.host).is_loopback
+        return not ip_address(host).is_loopback
     except ValueError:
-        reachable = value.host != "localhost"
-    if reachable:
-        _refuse(f"must be on loopback in this version, such as 127.0.0.1:9090, got '{value}'")
+        return host != "localhost"
+
+
+def is_token(_owner: object, _attribute: object, value: Secret | None) -> None:
+    """Check that nobody guesses a token, and that it can stand in a header."""
+    if value is not None and not _A_TOKEN.fullmatch(value.reveal()):
+        _refuse("expected 16 to 512 visible ASCII characters, such as what `openssl rand -hex 32` prints")
+
+
+def is_sha256(_owner: object, _attribute: object, value: str | None) -> None:
+    """Check that a text is the hash of something."""
+    if value is not None and not _SHA256.fullmatch(value):
+        _refuse("expected 64 hexadecimal digits, lower case")
 
 
 def are_roles(_owner: object, _attribute: object, value: Any) -> None:  # noqa: ANN401 - a role, several or None

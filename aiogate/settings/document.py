@@ -71,6 +71,11 @@ class Document:
         """The files that the document was put together from, the main one first."""
         return tuple(source.path for source in self._sources)
 
+    @property
+    def texts(self) -> dict[Path, str]:
+        """The texts of these files, as they were read."""
+        return {source.path: source.text for source in self._sources}
+
     def placed(self, problem: Problem) -> Problem:
         """Return a problem with its line, and with its file where that is an included one."""
         source, path = self._origin(problem.path)

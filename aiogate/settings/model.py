@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from aiogate.agent import Agent, Health, Retry, Secret, UsageRule
+from aiogate.agent import Agent, Cors, Health, Retry, Secret, UsageRule
+from aiogate.calls import same_method
 from aiogate.claims import OnStateError, Rate
 from aiogate.settings.checks import (
     are_capabilities,
@@ -19,10 +20,12 @@ from aiogate.settings.checks import (
     are_networks,
     are_roles,
     at_least,
-    is_loopback,
     is_positive,
+    is_sha256,
+    is_token,
 )
 from aiogate.settings.pem import are_authorities, check_identity, is_readable
+from aiogate.settings.spoken import are_methods, are_public_urls, check_protocol, is_public_url
 from aiogate.settings.state_url import is_prefix, is_state_url
 from aiogate.settings.urls import are_upstream_urls, ascii_url, is_server_name, is_upstream_url
 
@@ -36,6 +39,7 @@ __all__ = [
     "Settings",
     "Size",
     "StateSettings",
+    "Workers",
 ]
 
 
@@ -60,6 +64,15 @@ class Size(int):
     __slots__ = ()
 
 
+class Workers(int):
+    """A number of processes; 0: ``auto``, as many as fit."""
+
+    __slots__ = ()
+
+
+_ONE = Workers(1)
+
+
 @attrs.frozen(kw_only=True)
 class ServerSettings:
     """``[server]``: the public listener.
@@ -82,6 +95,11 @@ class ServerSettings:
         stream_keepalive_seconds: for how long an event stream may be silent before the client gets a comment,
             ``: keepalive``, so that nothing between here and there gives it up; 0: for ever. An agent may have its own.
         trusted_proxies: networks (CIDRs) whose word on the client's address counts: ``Forwarded``, ``X-Forwarded-For``.
+        cors: which web pages may call; an agent may have its own. None: the agents say it themselves.
+        public_url: where clients call, such as ``https://gateway.example.com``; for the addresses in agent cards, which
+            never follow ``Host``. None: ``http://`` and ``listen``.
+        workers: how many processes serve; more than one needs a Redis to count in, and gunicorn
+            (``pip install 'aiogate[workers]'``). ``auto``: one for each processor, and one alone with ``memory://``.
     """
 
     listen: Address = Address("127.0.0.1", 8080)
@@ -99,20 +117,36 @@ class ServerSettings:
     max_exchanges_per_principal: int = attrs.field(default=1_000, validator=at_least(1))
     stream_keepalive_seconds: float = attrs.field(default=15.0, validator=at_least(0))
     trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=are_networks)
+    cors: Cors | None = None
+    public_url: str | None = attrs.field(default=None, validator=attrs.validators.optional(is_public_url))
+    workers: Workers = _ONE
 
 
 @attrs.frozen(kw_only=True)
 class AdminSettings:
-    """``[admin]``: the listener for operators, on loopback only.
+    """``[admin]``: the listener for operators.
+
+    On loopback whoever is on the machine may call it, unless there is a token. Where it can be reached from elsewhere
+    a token is needed, or the key of a principal with the role ``operator``; ``/livez`` and ``/readyz`` are open.
 
     Args:
         listen: where operators and their scrapers call: ``/metrics``, ``/readyz?verbose``, ``/api/...``.
+        token: what they prove themselves by, as ``Authorization: Bearer <token>``: ``${AIOGATE_ADMIN_TOKEN}``.
+        token_sha256: its SHA-256 in hexadecimal digits, in its place.
         events: so many of the last events are kept for those who come back to ``/api/events``, about 1 kB each; 0: none
             but while somebody follows.
     """
 
-    listen: Address = attrs.field(default=Address("127.0.0.1", 9090), validator=is_loopback)
+    listen: Address = Address("127.0.0.1", 9090)
+    token: Secret | None = attrs.field(default=None, validator=is_token)
+    token_sha256: str | None = attrs.field(default=None, validator=is_sha256)
     events: int = attrs.field(default=4096, validator=at_least(0))
+
+    @token_sha256.validator
+    def _is_given_once(self, _attribute: object, value: str | None) -> None:
+        if value is not None and self.token is not None:
+            msg = "give token or token_sha256, not both"
+            raise ValueError(msg)
 
 
 @attrs.frozen(kw_only=True)
@@ -121,18 +155,25 @@ class StateSettings:
 
     Args:
         url: ``memory://``, which is one process's own, or ``redis://user:password@host:6379/0``, which all gateways
-            share that name it; ``rediss://`` for TLS, with ``?ssl_ca_certs=FILE`` where the system does not know who
-            signs.
+            share that name it; ``redis+sentinel://host:26379,host:26379/service`` for the master that sentinels name,
+            ``redis+cluster://host,host`` for a cluster; ``rediss`` in the place of ``redis`` for TLS, with
+            ``?ssl_ca_certs=FILE`` where the system does not know who signs.
         prefix: what names of keys in Redis begin with; gateways that share counters have it in common.
         timeout_seconds: how long an exchange waits for Redis.
         on_error: what becomes of a claim that does not say itself, when Redis is slow or gone: ``local`` admits this
             gateway's share of the limit, ``allow`` everything, ``refuse`` nothing (503).
+        stream_records: about so many of the newest records of all journals are in the stream
+            ``<prefix>{journal}:stream``, each of some 600 bytes; readers who come later miss the rest. 0: none.
+        fleet_days: for how long Redis keeps what each journal sums up to, for ``aiogate usage --fleet`` and budgets;
+            some 200 bytes for each quarter of an hour in which a combination of caller, agent and model was used.
     """
 
     url: Secret = attrs.field(factory=lambda: Secret("memory://"), validator=is_state_url)
     prefix: str = attrs.field(default="aiogate:", validator=is_prefix)
     timeout_seconds: float = attrs.field(default=0.25, validator=is_positive)
     on_error: OnStateError = "local"
+    stream_records: int = attrs.field(default=200_000, validator=at_least(0))
+    fleet_days: int = attrs.field(default=62, validator=at_least(32))
 
 
 @attrs.frozen(kw_only=True)
@@ -220,6 +261,19 @@ class AgentSettings:
     retry: Retry | None = None
     fallback: tuple[str, ...] = ()
     replay_buffer: Size = attrs.field(default=Size(256 * 1024), validator=is_positive)
+    cors: Cors | None = None
+    protocol: Literal["a2a", "mcp"] | None = None
+    rewrite_card: bool = attrs.field(default=True)
+    card_urls: tuple[str, ...] = attrs.field(default=(), validator=are_public_urls)
+    method_roles: Mapping[str, str] = attrs.field(factory=dict, validator=are_methods, hash=False)
+
+    @rewrite_card.validator
+    @card_urls.validator
+    @method_roles.validator
+    def _is_for_a_protocol(self, attribute: "attrs.Attribute[object]", value: object) -> None:
+        needs = ("a2a", "mcp") if attribute.name == "method_roles" else ("a2a",)
+        if value != {"rewrite_card": True, "card_urls": (), "method_roles": {}}[attribute.name]:
+            check_protocol(self.protocol, needs)
 
     @urls.validator
     def _is_for_several(self, _attribute: object, urls: tuple[str, ...]) -> None:
@@ -264,6 +318,8 @@ class AgentSettings:
             if field.name not in {"url", "urls", "required_role", "required_roles"}
         }
         urls = tuple(ascii_url(url).rstrip("/") for url in self.urls or (self.url or "",))
+        same["card_urls"] = tuple(ascii_url(url).rstrip("/") for url in self.card_urls)
+        same["method_roles"] = {same_method(name): role for name, role in self.method_roles.items()}
         roles = frozenset(self.required_roles or one_role)
         return Agent(id=agent_id, url=urls[0], urls=urls if self.urls else (), required_roles=roles, **same)
 

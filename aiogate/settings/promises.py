@@ -22,6 +22,7 @@ _KEPT_BY: Final = (
     ("priority", "priority", "routing"),
     ("weight", "weight", "routing"),
     ("group", "group", "routing"),
+    ("method_roles", "method_roles", "calls"),
 )
 """Key of an agent, what a plugin has to enforce, the built-in that does."""
 

@@ -16,8 +16,9 @@ from aiogate.agent import Seconds, UsageRule
 from aiogate.claims import Rate
 from aiogate.settings.faults import fail, refuse
 from aiogate.settings.interpolate import Interpolated
-from aiogate.settings.model import Address, Size
+from aiogate.settings.model import Address, Size, Workers
 from aiogate.settings.usage_rule import usage_rule
+from aiogate.settings.workers import AUTO, MOST_WORKERS
 
 __all__ = ["SCALARS", "UNITS", "one_of"]
 
@@ -84,6 +85,14 @@ def _size(value: object, _: object) -> Size:
     return Size(size)
 
 
+def _workers(value: object, _: object) -> Workers:
+    if isinstance(value, str) and value == "auto":
+        return Workers(AUTO)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_WORKERS:
+        refuse(f"a number of processes from 1 to {MOST_WORKERS}, or 'auto'", value)
+    return Workers(value)
+
+
 def _seconds(value: object, kind: object) -> Seconds:
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is not None:
@@ -134,4 +143,5 @@ SCALARS: Final[dict[type, Hook]] = {
     Rate: _rate,
     Seconds: _seconds,
     UsageRule: usage_rule,
+    Workers: _workers,
 }

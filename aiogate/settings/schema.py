@@ -18,11 +18,12 @@ from aiogate.claims import Rate
 from aiogate.settings import model
 from aiogate.settings.checks import AtLeast, is_positive
 from aiogate.settings.meanings import meanings_of, summary_of
-from aiogate.settings.model import Address, Size
+from aiogate.settings.model import Address, Size, Workers
 from aiogate.settings.scalars import UNITS
 from aiogate.settings.show import plain
 from aiogate.settings.structure import key_of
 from aiogate.settings.usage_rule import FIGURES, WORDS
+from aiogate.settings.workers import MOST_WORKERS
 
 __all__ = ["PluginSection", "schema_of"]
 
@@ -201,6 +202,11 @@ _SCALARS: Final[dict[Any, Schema]] = {
             _text("duration", r"^ *[0-9]{1,9}(\.[0-9]{1,3})?\s*(ms|s|m|h) *$"),
         ],
         "examples": ["5s", "500ms", "1m"],
+    },
+    Workers: {
+        "title": "number of processes",
+        "anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_WORKERS}, _one_of(["auto"])],
+        "examples": [1, 4, "auto"],
     },
     UsageRule: {
         "anyOf": [

@@ -17,10 +17,10 @@ from aiogate.settings.model import Settings
 from aiogate.settings.structure import key_of
 from aiogate.settings.usage_rule import written
 
-__all__ = ["in_force", "plain"]
+__all__ = ["CREDENTIAL", "in_force", "plain"]
 
 _HIDDEN: Final = "***"
-_CREDENTIAL: Final = re.compile(
+CREDENTIAL: Final = re.compile(
     r"(?:.*[_-])?(?:authorization|cookie|credentials?|passwd|password|pepper|secrets?|token|(?:api|private)[_-]?key|sha256)",
     re.IGNORECASE,
 )
@@ -64,7 +64,7 @@ def plain(value: Any, folder: Path) -> Any:  # noqa: ANN401 - a fact and what a 
 def _table(fields: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     shown = {name: plain(item, folder) for name, item in fields.items() if item is not None}
     return {
-        name: _HIDDEN if isinstance(item, str) and _CREDENTIAL.fullmatch(name) else item for name, item in shown.items()
+        name: _HIDDEN if isinstance(item, str) and CREDENTIAL.fullmatch(name) else item for name, item in shown.items()
     }
 
 

@@ -145,6 +145,7 @@ class MemoryState:
     degraded: Final[str | None] = None
     """Nothing here can be away."""
     gateways: Final = 1
+    losses: Final = 0
 
     def __init__(self, clock: Clock) -> None:
         """Start with every counter untouched."""
@@ -173,6 +174,8 @@ class MemoryState:
         fits = True
         for claim in claims:
             counter = counters.get(claim.counter) or self._new_counter(claim)
+            if claim.least is not None and isinstance(counter, PeriodCounter):
+                claim = counter.cut(claim, claim.least, now)  # noqa: PLW2901 - the claim as it is taken
             wanted.append((claim, counter))
             if not counter.reserve(claim, now):
                 fits = False
@@ -210,7 +213,19 @@ class MemoryState:
                 counter = self._new_counter(claim)
                 counter.settle(claim, Hold(0, 0.0), claim.amount, 0.0)
 
-    async def standings(self, counters: Sequence[str]) -> Sequence[Standing]:
+    async def make_up(self, claims: Sequence[Claim]) -> None:
+        """Let counters of periods have spent the claims' amounts at least."""
+        for claim in claims:
+            counter = self._counters.get(claim.counter) or self._new_counter(claim)
+            if isinstance(counter, PeriodCounter):
+                counter.settle(claim, Hold(0, 0.0), max(0, claim.amount - counter.spent), 0.0)
+
+    async def standings(
+        self,
+        counters: Sequence[str],
+        *,
+        age_seconds: float | None = 0.0,  # noqa: ARG002 - here all is known
+    ) -> Sequence[Standing]:
         """Return how counters of periods stand."""
         now = self._monotonic()
         found = (self._counters.get(counter) for counter in counters)

@@ -43,6 +43,12 @@ class PeriodCounter:
         self.used += claim.amount
         return self.used <= claim.limit
 
+    def cut(self, claim: Claim, least: int, now: float) -> Claim:
+        """Return the claim with what is left where that is less than its amount, and not less than ``least``."""
+        self._drop_expired(now)
+        amount = max(least, min(claim.amount, claim.limit - self.used))
+        return claim if amount == claim.amount else attrs.evolve(claim, amount=amount)
+
     def record(self, claim: Claim, now: float) -> Hold:
         """Hold what was reserved."""
         hold = Hold(claim.amount, now + claim.seconds)

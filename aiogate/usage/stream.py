@@ -29,7 +29,7 @@ class StreamReader:
     Chunks are put together to batches before anything looks at them, so that one costs next to nothing.
     """
 
-    __slots__ = ("_batch", "_found", "_framing", "_model", "_sample", "_size", "_way", "absurd")
+    __slots__ = ("_batch", "_found", "_framing", "_looked_at", "_model", "_sample", "_size", "_way", "absurd")
 
     def __init__(self, framing: Framing, way: Way = ANY_DIALECT) -> None:
         self._framing = framing
@@ -39,6 +39,7 @@ class StreamReader:
         self._model: str | None = None
         self._size = 0
         self._found: Found | None = None
+        self._looked_at: tuple[float, str | None] | None = None
         self.absurd = False
 
     def feed(self, chunk: bytes) -> None:
@@ -87,10 +88,14 @@ class StreamReader:
 
     def so_far(self) -> Usage:
         """Return an estimate of what has come until now, from the beginning of it; cheap, and changes nothing."""
-        sample = self._sample[:_LOOK_BYTES] or bytes(self._batch[:_LOOK_BYTES])
-        share = text_bytes(sample) / len(sample) if sample else 0.0
-        size = self._size + len(self._batch)
-        return Usage(source="estimated", model=self._model or model_in(sample), output_tokens=tokens(int(size * share)))
+        size, looked_at = self._size + len(self._batch), self._looked_at
+        if looked_at is None:
+            sample = self._sample[:_LOOK_BYTES] or bytes(self._batch[:_LOOK_BYTES])
+            looked_at = (text_bytes(sample) / len(sample) if sample else 0.0), model_in(sample)
+            if len(sample) == _LOOK_BYTES:
+                self._looked_at = looked_at
+        share, model = looked_at
+        return Usage(source="estimated", model=self._model or model, output_tokens=tokens(int(size * share)))
 
     def model(self) -> str | None:
         """Return the model that the stream names first."""

@@ -20,7 +20,18 @@ from tests.bench.idle_plugins import idle_plugins
 from tests.bench.processes import Child, Cores, files_allowed, free_port, ready, started, status_line
 from tests.bench.rivals import INSTALL, RIVALS, binary, command
 
-__all__ = ["DIRECT", "GATEWAYS", "KEY", "PLUGGED", "UPWARDS", "Target", "agent_running", "gateway_running", "missing"]
+__all__ = [
+    "DIRECT",
+    "GATEWAYS",
+    "KEY",
+    "PLUGGED",
+    "UPWARDS",
+    "Target",
+    "agent_running",
+    "config_of",
+    "gateway_running",
+    "missing",
+]
 
 DIRECT = "direct"
 GATEWAYS = ("aiogate", "floor", *RIVALS)
@@ -135,16 +146,21 @@ async def _refuses_a_wrong_key(name: str, port: int) -> None:
         raise BenchError(msg)
 
 
-def _aiogate(directory: Path, port: int, agent_port: int, more_plugins: Sequence[str]) -> Sequence[str]:
-    conf = directory / "gateway.toml"
-    text = _CONF.format(
+def config_of(directory: Path, port: int, agent_port: int, plugins: Sequence[str]) -> str:
+    """Return a config of aiogate with the key of the bench; its journal is in the directory."""
+    return _CONF.format(
         port=port,
         admin_port=free_port(),
         agent_port=agent_port,
         journal=directory / "journal",
-        plugins=["api_keys", "roles", "limits", "cost", *more_plugins],
+        plugins=list(plugins),
         sha256=hashlib.sha256(KEY.encode()).hexdigest(),
         model=MODEL,
     )
-    conf.write_text(text, encoding="utf-8")
+
+
+def _aiogate(directory: Path, port: int, agent_port: int, more_plugins: Sequence[str]) -> Sequence[str]:
+    conf = directory / "gateway.toml"
+    plugins = ["api_keys", "roles", "limits", "cost", *more_plugins]
+    conf.write_text(config_of(directory, port, agent_port, plugins), encoding="utf-8")
     return (str(Path(sys.executable).with_name("aiogate")), "serve", str(conf))

@@ -89,6 +89,7 @@ class Teller:
 
 def config(url: str, *budgets: dict[str, Any], **sections: Any) -> dict[str, Any]:
     """Return a config with budgets, where a token of an answer by ``teller`` costs a millionth of a dollar."""
+    policies = sections.pop("policies", None)
     prices = [{"model": "m-1", "input_usd_per_million": 0, "output_usd_per_million": 1}]
     return {
         "pipeline": {"plugins": ["callers", "budgets", "limits", "cost"]},
@@ -96,6 +97,7 @@ def config(url: str, *budgets: dict[str, Any], **sections: Any) -> dict[str, Any
         "plugins": {
             "budgets": {"budget": [{"period": "day", **budget} for budget in budgets]},
             "cost": {"published_prices": False, "price": prices},
+            **({"policies": policies} if policies else {}),
         },
         **sections,
     }

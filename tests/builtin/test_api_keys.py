@@ -46,6 +46,24 @@ def asked(headers: Headers, **facts: Any) -> Exchange:
     return an_exchange(request_headers=CIMultiDict(headers), **facts)
 
 
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what fills with each digest and each comparison from now on."""
+    done: list[str] = []
+
+    def counting(module: Any, name: str) -> None:
+        real = getattr(module, name)
+
+        def call(*args: Any) -> Any:
+            done.append(name)
+            return real(*args)
+
+        monkeypatch.setattr(module, name, call)
+
+    for module, name in ((hashlib, "sha256"), (hmac, "digest"), (hmac, "compare_digest")):
+        counting(module, name)
+    return done
+
+
 def bearer(key: str) -> Headers:
     return [("Authorization", f"Bearer {key}")]
 
@@ -160,20 +178,7 @@ def test_every_answer_takes_one_digest_and_one_comparison(
     headers: Headers, pepper: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = plugin(settings(hmac_sha256=hmac_sha256(KEY)) if pepper else settings(), pepper=pepper)
-    done: list[str] = []
-
-    def counting(module: Any, name: str) -> None:
-        real = getattr(module, name)
-
-        def call(*args: Any) -> Any:
-            done.append(name)
-            return real(*args)
-
-        monkeypatch.setattr(module, name, call)
-
-    counting(hashlib, "sha256")
-    counting(hmac, "digest")
-    counting(hmac, "compare_digest")
+    done = counted(monkeypatch)
     keys.pre_request(asked(headers))
     assert done == ["digest" if pepper else "sha256", "compare_digest"]
 

@@ -390,7 +390,7 @@ def above(text: str, marked: str) -> str:
 
 def mistakes() -> Iterator[tuple[str, str, str]]:
     yield 'agent.idd == "x"', "there is no 'agent.idd'; did you mean 'agent.id'?", "agent.idd"
-    yield 'zzz == "x"', "there is no 'zzz'; there are: agent, ", "zzz"
+    yield 'zzz == "x"', "there is no 'zzz'; there are: a2a, agent, ", "zzz"
     yield "body.x == 1", "'body' is only there where the rule says needs_body = true", "body.x"
     yield 'now.weekday == "monday"', "'==' does not go with (int, string); a number has no quotes", "=="
     yield 'principal.roles == "x"', '(list(string), string); a list is asked "x" in principal.roles', "=="

@@ -77,3 +77,8 @@ def test_the_config_says_where_the_journal_is(tmp_path: Path) -> None:
         '[server]\nanonymous = true\n[journal]\ndir = "journal"\n[agents.a]\nurl = "http://127.0.0.1:9"\n'
     )
     assert verify("--config", str(config)).output.startswith("2 records ")
+
+
+def test_a_folder_with_the_name_of_a_segment_is_none(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").mkdir()
+    assert "0 records in 0 segments" in verify(str(tmp_path)).output

@@ -347,8 +347,8 @@ def test_each_exchange_whose_verdict_changes_is_told_on_request(tmp_path: Path, 
 @pytest.mark.parametrize("since", ["7", "yesterday", "2026-01-01", "7d ", "999999d"])
 def test_a_since_that_is_none_is_said_in_one_sentence(since: str, config: Write) -> None:
     result = run("replay", "--since", since, config(STAY_OUT))
-    assert result.exit_code == 1
-    assert result.stderr.startswith("aiogate: --since: expected 7d, 12h, 30m or a time such as ")
+    assert result.exit_code == 2
+    assert "Error: --since: expected 7d, 12h, 30m or a time such as " in result.stderr
 
 
 def test_a_journal_that_is_not_there_is_said_in_one_sentence(config: Write) -> None:

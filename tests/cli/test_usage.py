@@ -12,7 +12,7 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from aiogate.cli.focus import focus_rows
+from aiogate.cli.focus import focus_columns, focus_rows
 from aiogate.cli.money import dollars, money
 from aiogate.cli.table import csv_text
 from aiogate.cli.usage import usage
@@ -115,7 +115,7 @@ def test_totals_are_made_anew_on_demand(directory: Path) -> None:
 def test_what_one_cannot_ask_by_is_said(directory: Path) -> None:
     for by in ("price", "agent,agent"):
         result = CliRunner().invoke(usage, ["--dir", str(directory), "--by", by])
-        assert "--by: " in str(result.exception)
+        assert (result.exit_code, "--by: " in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_the_finops_foundations_validator_has_nothing_against_the_export(directo
         pytest.skip("AIOGATE_FOCUS_VALIDATOR names none; it wants an environment of its own: see the docstring")
     with Totals.of(directory) as totals:
         totals.fold()
-        (directory / "focus.csv").write_text(csv_text(focus_rows(totals, 0.0)))
+        (directory / "focus.csv").write_text(csv_text(focus_columns(), focus_rows(totals, 0.0)))
     command = [validator, "--data-file", str(directory / "focus.csv"), "--validate-version", "1.0"]
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     failed = set(re.findall(r"^(\w+) failed:", said, re.MULTILINE))
@@ -199,3 +199,22 @@ def test_a_report_on_many_records_takes_less_than_a_second(tmp_path: Path) -> No
     print(f"\n{each * len(quarters):,} records in {len(quarters):,} rows: {seconds:.3f} s")  # noqa: T201 - the figure
     assert sum(part.calls for part in found.values()) > 0
     assert seconds < 1.0
+
+
+def test_an_export_of_nothing_has_its_heading(tmp_path: Path) -> None:
+    write(tmp_path / "1.jsonl", b"")
+    (heading,) = run(tmp_path, "export").splitlines()
+    assert heading.split(",")[-1] == "x_OutputTokens"
+    assert run(tmp_path, "--by", "agent", "--csv").startswith("agent,calls,")
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        (["--json", "--csv"], "give --json or --csv, not both"),
+        (["--since", "yesterday"], "--since: expected 7d"),
+    ],
+)
+def test_a_wrong_call_exits_2(options: list[str], sentence: str, directory: Path) -> None:
+    result = CliRunner().invoke(usage, [*options, "--dir", str(directory)])
+    assert (result.exit_code, sentence in result.stderr) == (2, True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +17,7 @@ import pytest
 import tomli_w
 
 SECONDS = 10
+START_SECONDS = 30
 KEY = "agk_test_" + "5eed" * 16
 CALL_NANOUSD = 1_000_000
 
@@ -92,21 +94,32 @@ async def gateway(agent_url: str, tmp_path: Path) -> AsyncIterator[Served]:
 
 
 @asynccontextmanager
-async def serving(wanted: dict[str, Any], folder: Path) -> AsyncIterator[Served]:
+async def serving(wanted: dict[str, Any], folder: Path, seconds: float = START_SECONDS) -> AsyncIterator[Served]:
     """Run ``aiogate serve`` with a config whose journal is in ``journal``."""
     path = folder / "gateway.toml"
     path.write_text(tomli_w.dumps(wanted))
-    command = [sys.executable, "-c", "from aiogate.cli import main; main()", "serve", str(path)]
+    async with served_by(folder, "serve", str(path), seconds=seconds) as served:
+        yield served
+
+
+@asynccontextmanager
+async def served_by(
+    folder: Path, *arguments: str, seconds: float = START_SECONDS, **environ: str
+) -> AsyncIterator[Served]:
+    """Run ``aiogate`` in a folder, where its config has the journal in ``journal``."""
+    command = [sys.executable, "-c", "from aiogate.cli import main; main()", *arguments]
     pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(*command, stdout=nowhere, stderr=pipe)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=nowhere, stderr=pipe, cwd=folder, env={**os.environ, **environ}
+    )
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             served = Served(await clients_url(process.stderr), folder / "journal", process)
             served.operators = (await process.stderr.readline()).decode().split()[1].removesuffix("/metrics")
             await is_ready(served.url)
         yield served
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             await served.stop()
     finally:
         if process.returncode is None:

@@ -70,6 +70,7 @@ def test_it_is_what_reading_the_record_adds(exchange: Exchange) -> None:
         return
     read, known = Tally(), Ledger()
     read.add(orjson.loads(line))
+    known.take()
     known.note(Segment(path=None, fd=-1, opened_milliseconds=0, size=1), 0, b"", what)  # type: ignore[arg-type]
     (stretch,) = known.take()
     assert stretch.tally is not None

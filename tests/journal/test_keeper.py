@@ -251,3 +251,21 @@ def test_what_one_gateway_compresses_no_other_touches(tmp_path: Path) -> None:
     assert seen[0] == seen[1]
     assert gzip.decompress(sealed.read_bytes()) == a_line(1) * 1000
     assert seal(path) == sealed  # there is nothing left to do
+
+
+def test_of_several_gateways_one_keeps_the_journal_and_another_when_it_has_gone(tmp_path: Path) -> None:
+    """The lock is asked for before each round; a process that dies gives it back."""
+    append(tmp_path, range(3))
+    first, second = Keeper(settings(tmp_path), Clock(), seconds=0.001), Keeper(settings(tmp_path), Clock())
+    first.start()
+    while not first.keeps:
+        threading.Event().wait(0.001)
+    assert not second.takes_over()
+    first.stop()
+    second.may_keep = lambda: False  # another process ships the journal, and knows what may be removed
+    assert not second.takes_over()
+    second.may_keep = lambda: True
+    assert second.takes_over()
+    assert second.keeps
+    second.stop()
+    assert not second.keeps

@@ -28,7 +28,9 @@ def journal(tmp_path: Path) -> Journal:
 
 @pytest.fixture
 def keeper(tmp_path: Path, journal: Journal) -> Keeper:
-    return Keeper(JournalSettings(dir=tmp_path), Clock(), ledger=journal.ledger)
+    keeper = Keeper(JournalSettings(dir=tmp_path), Clock(), ledger=journal.ledger)
+    keeper.round()  # from now on sums are kept
+    return keeper
 
 
 def serve(journal: Journal, *costs: int) -> None:
@@ -112,27 +114,32 @@ def test_what_comes_while_a_round_reads_is_left_for_the_next_one(
     assert cost(tmp_path) == 6
 
 
-def test_a_segment_that_has_ended_is_folded_to_its_end(tmp_path: Path, keeper: Keeper, journal: Journal) -> None:
-    small = Journal(JournalSettings(dir=tmp_path, segment_bytes=65536), Clock())
-    small.open()
-    serve(small, *[1] * 300)
-    Keeper(JournalSettings(dir=tmp_path), Clock(), ledger=small.ledger).round()
+def test_a_segment_that_has_ended_is_folded_to_its_end(tmp_path: Path) -> None:
+    journal = Journal(JournalSettings(dir=tmp_path, segment_bytes=65536), Clock())
+    journal.open()
+    keeper = Keeper(JournalSettings(dir=tmp_path), Clock(), ledger=journal.ledger)
+    keeper.round()
+    serve(journal, *[1] * 300)  # several segments
+    keeper.round()
     assert cost(tmp_path) == 300
-    keeper.round()  # that of another gateway
-    serve(small, 1)
-    small.close()
+    serve(journal, 1)
+    journal.close()
     keeper.round()
     assert cost(tmp_path) == made_anew(tmp_path) == 301
-    journal.close()
 
 
-def test_segments_that_another_gateway_writes_are_left_to_it(tmp_path: Path, journal: Journal, keeper: Keeper) -> None:
+def test_segments_that_another_gateway_writes_are_read(tmp_path: Path, journal: Journal, keeper: Keeper) -> None:
     other = Journal(JournalSettings(dir=tmp_path), Clock())
     other.open()
     serve(other, 1)
     serve(journal, 2)
     keeper.round()
-    assert cost(tmp_path) == 2
-    other.close()
-    keeper.round()
     assert cost(tmp_path) == 3
+    other.close()
+
+
+def test_nothing_is_kept_for_nobody(journal: Journal) -> None:
+    serve(journal, 1)
+    assert journal.ledger.take() == []
+    serve(journal, 1)
+    assert [stretch.count for stretch in journal.ledger.take()] == [1]

@@ -1,5 +1,6 @@
 """Reading the journal: all segments are one journal, and what is torn is passed over and reported."""
 
+import gzip
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -15,6 +16,16 @@ def test_segments_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
     write(tmp_path / "20260101T000000000Z-2.jsonl", lines(a_record(1), a_record(2)))
     write(tmp_path / "notes.txt", b"no segment\n")
     assert numbers(records(tmp_path)) == [1, 2, 3]
+
+
+def test_segments_that_were_written_side_by_side_are_read_by_time(tmp_path: Path) -> None:
+    """Each keeps its own order; one that was opened later is not looked into before its time."""
+    write(tmp_path / "20260101T120000000Z-7.jsonl", lines(a_record(1, 0), a_record(4, 30), a_record(3, 20)))
+    write(tmp_path / "20260101T120010000Z-8.jsonl.gz", gzip.compress(lines(a_record(2, 10), a_record(5, 40))))
+    late = tmp_path / "20260101T120041000Z-7.jsonl"
+    found = records(tmp_path)
+    write(late, lines(a_record(6, 41)))
+    assert numbers(found) == [1, 2, 4, 3, 5, 6]
 
 
 def test_a_journal_without_segments_is_empty(tmp_path: Path) -> None:
@@ -116,3 +127,12 @@ def test_follow_goes_on_from_positions_and_reports_what_is_torn(tmp_path: Path) 
     wait = steps(lambda: write(segment, b"torn\n" + lines(a_record(2))))
     assert numbers(follow(tmp_path, wait, positions, torn.append)) == [1, 2]
     assert [(part.size, part.path) for part in torn] == [(5, segment)]
+
+
+def test_who_waits_is_told_how_far_it_is(tmp_path: Path) -> None:
+    write(tmp_path / "1.jsonl", lines(*({"time": "2026-01-01T00:00:00.000Z", "n": number} for number in range(2500))))
+    told: list[tuple[int, int]] = []
+    assert len(list(records(tmp_path, progress=lambda done, whole: told.append((done, whole))))) == 2500
+    whole = (tmp_path / "1.jsonl").stat().st_size
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert (told[0], told[-1], len(told)) == ((0, whole), (whole, whole), 4)

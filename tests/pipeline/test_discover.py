@@ -26,7 +26,7 @@ def test_the_built_ins_come_in_by_the_same_door() -> None:
     for name in ("api_keys", "cost", "demo", "limits", "roles"):
         assert reports[name].error is None
         assert reports[name].distribution == "aiogate"
-    assert reports["api_keys"].hooks == ("pre_request",)
+    assert reports["api_keys"].hooks == ("lifespan", "pre_request")
     assert reports["api_keys"].enforces == ("principal",)
 
 

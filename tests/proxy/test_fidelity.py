@@ -187,6 +187,68 @@ async def test_a_redirect_is_the_clients_business(client: aiohttp.ClientSession,
         assert len(agent.seen) == 1
 
 
+@pytest.mark.parametrize(
+    "status, said, heard",
+    [
+        (307, "{agent}/mcp/?a=%2F#b", "/gw/agents/echo/mcp/?a=%2F#b"),
+        (301, "{agent}", "/gw/agents/echo"),
+        (303, "{agent}0/x", "{agent}0/x"),
+        (302, "https://elsewhere.example/x", "https://elsewhere.example/x"),
+        (308, "//elsewhere.example/x", "//elsewhere.example/x"),
+        (201, "{agent}/runs/7", "{agent}/runs/7"),
+        (200, "{agent}/runs/7", "{agent}/runs/7"),
+    ],
+)
+async def test_a_redirect_to_the_agents_own_base_stays_on_the_gateway(
+    status: int, said: str, heard: str, client: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=status, headers={"Location": said.replace("{agent}", agent.url), "X-A": "1"})
+
+    async with fake_agent(answer) as agent:
+        config = anonymous(agent.url)
+        config["server"]["public_url"] = "https://gateway.example/gw"
+        async with running_gateway(config, tmp_path) as gateway:
+            async with client.get(f"{gateway.url}/agents/echo/x", allow_redirects=False) as response:
+                assert (response.status, response.headers["X-A"]) == (status, "1")
+                assert response.headers.getall("Location") == [heard.replace("{agent}", agent.url)]
+
+
+@pytest.mark.parametrize("base", ["", "/base"])
+async def test_an_agents_root_is_there_with_and_without_a_slash(
+    base: str, client: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    async with fake_agent() as agent, running_gateway(anonymous(agent.url + base), tmp_path) as gateway:
+        for rest in ("", "/", "?a=1", "/?a=1"):
+            async with client.post(f"{gateway.url}/agents/echo{rest}", allow_redirects=False) as response:
+                assert response.status == 200
+    assert [request.target for request in agent.seen] == [
+        base or "/",
+        f"{base}/",
+        f"{base or '/'}?a=1",
+        f"{base}/?a=1",
+    ]
+
+
+async def test_ranges_and_conditions_are_the_agents_business(client: aiohttp.ClientSession, tmp_path: Path) -> None:
+    file = tmp_path / "file.bin"
+    file.write_bytes(bytes(range(200)))
+
+    async def answer(_request: web.Request) -> web.FileResponse:
+        return web.FileResponse(file)
+
+    async with fake_agent(answer) as agent, running_gateway(anonymous(agent.url), tmp_path) as gateway:
+        url = f"{gateway.url}/agents/echo/file"
+        async with client.get(url, headers={"Range": "bytes=10-19"}) as response:
+            assert (response.status, await response.read()) == (206, bytes(range(10, 20)))
+            assert response.headers["Content-Range"] == "bytes 10-19/200"
+            tag = response.headers["ETag"]
+        async with client.get(url, headers={"If-None-Match": tag}) as response:
+            assert (response.status, await response.read()) == (304, b"")
+        async with client.get(url, headers={"Range": "bytes=500-"}) as response:
+            assert response.status == 416
+
+
 async def test_expect_100_continue_is_answered_before_the_body(tmp_path: Path) -> None:
     async with fake_agent() as agent, running_gateway(anonymous(agent.url), tmp_path) as gateway:
         reader, writer = await connect(gateway.url)

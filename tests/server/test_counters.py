@@ -11,6 +11,7 @@ import pytest
 
 from aiogate.errors import AiogateError
 from aiogate.testing import RunningGateway, fake_agent, running_gateway
+from tests.builtin.spending import Callers
 from tests.configs import anonymous
 from tests.state.redis_server import RedisServer, redis_server
 
@@ -63,6 +64,24 @@ async def test_operators_see_that_counters_are_shared_no_more(
         assert {"aiogate_state_degraded 1.0", "aiogate_degraded_exchanges_total 2.0"} <= set(await metrics())
         lines = b"".join(segment.read_bytes() for segment in (tmp_path / "journal").glob("*.jsonl")).splitlines()
         assert [orjson.loads(line).get("degraded") for line in lines] == [None, True, True]
+
+
+async def test_operators_are_told_in_the_answer_and_nobody_else(
+    client: aiohttp.ClientSession, tmp_path: Path, server: RedisServer
+) -> None:
+    async with fake_agent() as agent:
+        config = limited(agent.url, server) | {"pipeline": {"plugins": ["callers", "limits"]}}
+        async with running_gateway(config, tmp_path, {"callers": Callers}) as gateway:
+
+            async def told(who: str) -> tuple[int, str | None]:
+                async with client.get(f"{gateway.url}/agents/echo/x", headers={"X-Who": who}) as response:
+                    await response.read()
+                    return response.status, response.headers.get("X-Aiogate-Degraded")
+
+            assert await told("olga//operator") == (200, None)
+            server.kill()
+            assert await told("alice//analyst") == (200, None)
+            assert await told("olga//operator") == (429, "state")
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ import pytest
 from aiohttp import web
 
 from aiogate import Clock
-from aiogate.server.events import Events, Follower, Position, Wanted
+from aiogate.server.events import Events, Follower, Merged, Position, Wanted
 from aiogate.testing import RunningGateway, fake_agent, running_gateway
 from tests.configs import anonymous
+from tests.server.several import Workers
 
 SECONDS = 10
 ALL = Wanted()
@@ -211,7 +212,36 @@ def test_what_is_no_place_is_none(text: str) -> None:
     assert Position.parse(text) is None
 
 
-def test_a_place_in_a_merged_stream_is_one_in_each_process() -> None:
-    place = Position.parse("0000000a-1.0000000b-7")
-    assert place is not None
-    assert str(place.after("0000000b-8").after("0000000c-2")) == "0000000a-1.0000000b-8.0000000c-2"
+def test_a_merged_stream_says_where_its_reader_is_in_all_processes() -> None:
+    merged = Merged(Position({"0000000a": 1}))
+    event = b"id: %b\nevent: kill\ndata: {}\n\n"
+    assert merged.add(b"retry: 1000\nid: 0000000b-7\n\n") == b""
+    assert merged.add(event % b"0000000a-2") == event % b"0000000a-2.0000000b-7"
+    assert merged.add(event % b"0000000b-8" + event % b"0000000a-2") == event % b"0000000a-2.0000000b-8"
+    gap = b'id: 0000000b-9\nevent: gap\ndata: {"lost": 1}\n\n'
+    assert merged.add(gap).startswith(b"id: 0000000a-2.0000000b-9\nevent: gap\n")
+
+
+async def test_any_worker_tells_what_happens_in_all_and_goes_on_where_a_reader_was(
+    client: aiohttp.ClientSession, workers: Workers
+) -> None:
+    def url(name: str) -> str:
+        return f"http://{workers.gateways[name].admin}/api/events?kinds=kill"
+
+    def tell(name: str, what: str) -> None:
+        workers.gateways[name].house.events.tell("kill", what=what)
+
+    async with client.get(url("1")) as response:
+        listener = Listener(response)
+        async with asyncio.timeout(SECONDS):
+            while not all(gateway.house.events.followers for gateway in workers.gateways.values()):
+                await asyncio.sleep(0.01)
+        for name in ("1", "2", "3"):
+            tell(name, f"first of {name}")
+        heard = await listener.until("kill", 3)
+        assert sorted(data["what"] for _, _, data in heard) == ["first of 1", "first of 2", "first of 3"]
+    for name in ("3", "2"):
+        tell(name, f"second of {name}")
+    async with client.get(url("2"), headers={"Last-Event-ID": heard[-1][0]}) as response:
+        again = await Listener(response).until("kill", 2)
+    assert sorted(data["what"] for _, _, data in again) == ["second of 2", "second of 3"]

@@ -10,6 +10,7 @@ from aiogate.settings.model import Settings
 LIVE: Final = {
     "server": {
         "anonymous",
+        "cors",
         "body_bytes_per_second",
         "body_seconds",
         "drain_delay_seconds",
@@ -20,8 +21,10 @@ LIVE: Final = {
         "max_exchanges",
         "max_exchanges_per_principal",
         "stream_keepalive_seconds",
+        "public_url",
         "trusted_proxies",
     },
+    "admin": {"token", "token_sha256"},
     "pipeline": {"plugins"},
 }
 """Read anew for each exchange, or when it is needed, from the generation that is in force."""

@@ -16,10 +16,10 @@ listen = "8080"
 anonymus = true
 
 [admin]
-listen = "10.0.0.1:9090"
+listen = "10.0.0.1:99999"
 
 [state]
-url = "redis+cluster://:hunter2@cache"
+url = "redis+cluster://:hunter2@cache/3"
 
 [journal]
 fsync = "sometimes"
@@ -127,9 +127,23 @@ def test_operators_call_on_loopback(load: Load, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "10.0.0.1", "gateway"])
-def test_operators_call_from_nowhere_else(problems: Refuse, host: str) -> None:
-    [problem] = problems(f'{IN_ORDER}[admin]\nlisten = "{host}:9090"\n')
-    assert problem.startswith("admin.listen: must be on loopback in this version")
+def test_operators_call_from_elsewhere_only_where_they_prove_who_they_are(
+    problems: Refuse, load: Load, host: str
+) -> None:
+    listen = f'[admin]\nlisten = "{host}:9090"\n'
+    [problem] = problems(f'[server]\nanonymous = true\n[agents.a]\nurl = "http://a"\n{listen}')
+    assert problem.startswith(f"admin.listen: {host}:9090 can be reached from other machines")
+    assert "set admin.token" in problem
+    assert load(IN_ORDER + listen).admin.listen.port == 9090  # a plugin knows who is an operator
+    assert load(f'{IN_ORDER}{listen}token = "{"t" * 16}"\n').admin.listen.port == 9090
+    assert load(f'{IN_ORDER}{listen}token_sha256 = "{"0" * 64}"\n').admin.listen.port == 9090
+
+
+@pytest.mark.parametrize("line", ['token = "short"', 'token = ""', 'token_sha256 = "0"'])
+def test_a_token_that_could_be_guessed_is_none(problems: Refuse, line: str) -> None:
+    [problem] = problems(f"{IN_ORDER}[admin]\n{line}\n")
+    assert problem.startswith("admin.token")
+    assert "short" not in problem
 
 
 def test_relative_paths_start_at_the_configs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from aiogate.claims import State
-from aiogate.state.redis.scripts import board_source, source
+from aiogate.state.redis.scripts import board_source, central_source, source
 from tests.state.factories import STATES, shared_server
 from tests.state.redis_server import RedisServer, redis_server
 from tests.state.ticking import Ticking
@@ -17,6 +17,7 @@ def ready() -> None:
     shared_server()
     source()
     board_source()
+    central_source()
 
 
 @pytest.fixture

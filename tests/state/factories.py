@@ -10,11 +10,12 @@ from typing import Final
 from aiogate.claims import State
 from aiogate.exchange import Clock
 from aiogate.state.memory import MemoryState
-from aiogate.state.redis import RedisState
+from aiogate.state.redis import ClusterState, RedisState
 from aiogate.state.redis.scripts import source
+from tests.state.redis_cluster import Cluster, redis_cluster
 from tests.state.redis_server import RedisServer, redis_server
 
-__all__ = ["STATES", "MakeState", "redis_state_in_four_slots", "shared_server"]
+__all__ = ["STATES", "MakeState", "cluster_state", "redis_state_in_four_slots", "shared_server"]
 
 MakeState = Callable[[Clock], State]
 _PATIENT_SECONDS: Final = 30.0
@@ -39,6 +40,21 @@ def redis_state(clock: Clock, script: str | None = None) -> RedisState:
         on_error="refuse",
         script=script,
     )
+    return state.at(clock.wall)
+
+
+@cache
+def shared_cluster() -> Cluster:
+    """Return a cluster for all tests that leave it in peace."""
+    running = ExitStack()
+    atexit.register(running.close)
+    return running.enter_context(redis_cluster())
+
+
+def cluster_state(clock: Clock) -> ClusterState:
+    """Return counters in a cluster that nobody else has, by the clock's time."""
+    url, prefix = shared_cluster().url, f"test{next(_numbers)}:"
+    state = ClusterState(url, clock, prefix=prefix, timeout_seconds=_PATIENT_SECONDS, on_error="refuse")
     return state.at(clock.wall)
 
 

@@ -34,17 +34,32 @@ class RedisServer:
     options: tuple[str, ...] = ()
     process: "subprocess.Popen[bytes] | None" = None
     scheme: str = "redis"
+    config: Path | None = None
+    password: str | None = None
 
     @property
     def url(self) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def client(self, **options: Any) -> "Redis":
+        options = {"password": self.password, **options}
         return Redis(host="127.0.0.1", port=self.port, decode_responses=True, **options)
 
     def start(self, *more: str) -> None:
         """Start it, empty, and return when it answers."""
-        command = [binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
+        config = () if self.config is None else (str(self.config),)
+        command = [
+            binary(),
+            *config,
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            str(self.folder),
+        ]
         log = (self.folder / "redis.log").open("ab")
         self.process = subprocess.Popen([*command, *self.options, *more], stdout=log, stderr=log)
         log.close()

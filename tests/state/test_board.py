@@ -1,14 +1,16 @@
-"""What every board promises, in memory and in Redis."""
+"""What every board promises, in memory, on the disk and in Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 
 from aiogate.board import Board
 from aiogate.errors import StateError
 from aiogate.state.board import MemoryBoard
+from aiogate.state.disk_topic import DiskBoard
 from aiogate.state.redis.board import RedisBoard
 from tests.state.factories import shared_server
 
@@ -16,9 +18,12 @@ SECONDS = 20
 _numbers = count()
 
 
-@pytest.fixture(params=["memory", "redis"])
-async def board(request: pytest.FixtureRequest) -> AsyncIterator[Board]:
+@pytest.fixture(params=["memory", "disk", "redis"])
+async def board(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Board]:
     made: Board = MemoryBoard()
+    if request.param == "disk":
+        made = kept = DiskBoard(tmp_path / "store.sqlite", ("kills", "probes"))
+        await kept.open()
     if request.param == "redis":
         shared = RedisBoard(shared_server().url, prefix=f"board{next(_numbers)}:")
         await shared.open()

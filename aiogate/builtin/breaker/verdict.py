@@ -16,6 +16,7 @@ __all__ = ["ASKS_FOR_PAUSE", "Verdict", "asked_seconds", "is_failure", "left_beh
 
 ASKS_FOR_PAUSE: Final = frozenset({429, 529})
 _FAILED_STATUS: Final = 500
+_INTERNAL_ERROR: Final = "-32603"
 _SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
 
 
@@ -35,15 +36,17 @@ def is_failure(status: int) -> bool:
 def verdict(exchange: Exchange) -> Verdict:
     """Return what an ended exchange says.
 
-    A 5xx, an agent that cannot be reached, is silent or breaks the protocol is bad; every other answer is good, a 4xx
-    too. A client that hung up, a refusal of our own, a reply of a plugin and a gateway that stops say nothing.
+    A 5xx, an agent that cannot be reached, is silent or breaks the protocol is bad, and so is an internal error that
+    JSON-RPC brings in an answer of 200; every other answer is good, a 4xx too. A client that hung up, a refusal of our
+    own, a reply of a plugin and a gateway that stops say nothing.
     """
     if exchange.forwarded is None:
         return Verdict.NOTHING
     if exchange.outcome is Outcome.UPSTREAM_FAILED:
         return Verdict.BAD
     if exchange.outcome is Outcome.COMPLETED:
-        return Verdict.BAD if is_failure(exchange.status) else Verdict.GOOD
+        has_failed = is_failure(exchange.status) or exchange.call_failure == _INTERNAL_ERROR
+        return Verdict.BAD if has_failed else Verdict.GOOD
     return Verdict.NOTHING
 
 

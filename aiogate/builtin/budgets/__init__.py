@@ -22,8 +22,9 @@ nothing left, requests get 429 ``budget_exhausted`` until the period ends.
 
 The order in ``pipeline.plugins``: behind the plugins that authenticate; before ``policies``, whose
 ``usage.budget_share`` is known from here on; ``cost`` is needed too, its place does not matter. A budget counts what
-the journal says, and begins there when the gateway starts: usage that is unknown, and money that has no price, are not
-in it. Roles are not in the journal; after a restart those count that a principal has now. Uses public names alone.
+the journal says, and begins there when the gateway starts, where gateways share a ``[state]`` what all journals say:
+usage that is unknown, and money that has no price, are not in it. Roles are not in the journal; after a restart those
+count that a principal has now. Uses public names alone.
 """
 
 from aiogate.builtin.budgets.accounts import BudgetReport

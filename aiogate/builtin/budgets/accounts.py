@@ -68,11 +68,11 @@ class Account:
     slice: int
     """What a stream holds ahead."""
 
-    def claimed(self, amount: int) -> Claim:
-        """Return the claim on so much."""
+    def claimed(self, amount: int, least: int | None = None) -> Claim:
+        """Return the claim on so much, or on what is left of it where that is not less than ``least``."""
         of = self.claim
         whose, period, else_what = (of.name, of.counter, of.kind), of.period, of.on_state_error
-        return Claim(*whose, of.limit, of.seconds, amount, of.measure, period, else_what)
+        return Claim(*whose, of.limit, of.seconds, amount, of.measure, period, else_what, None, least)
 
     def report(self, spent: int, held: int) -> BudgetReport:
         """Return how the counter stands."""

@@ -1,20 +1,29 @@
 """Where budgets begin when the gateway starts: at what the journal says was spent in their periods.
 
-For the plugin. Counters that are known already, as after a reload, stay as they are.
+For the plugin. Counters that are known already, as after a reload, stay as they are; those that gateways share are made
+up for what they have lost: an exchange whose gateway was killed between its record and its settlement, and all that a
+Redis has forgotten which nobody alive has seen.
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from aiogate import Claim, Gateway, Measure, Principal, Spent
+from aiogate import AiogateError, Claim, Gateway, Measure, Principal, Spent
 from aiogate.builtin.budgets.accounts import Account, Accounts
 from aiogate.builtin.estimates import Means
 from aiogate.builtin.subjects import Facts
 
-__all__ = ["resume"]
+__all__ = ["keep_up", "resume"]
 
+_LOOK_SECONDS: Final = 1.0
+_SETTLED_SECONDS: Final = 2.0
+"""So long after its record is known here each exchange that can be settled is."""
+_AGAIN_SECONDS: Final = (0.0, 3.0, 10.0, 30.0)
+"""At once, and when journals that were behind are not any more."""
+_log: Final = logging.getLogger(__name__)
 _NO_ROLES: Final[frozenset[str]] = frozenset()
 
 
@@ -31,6 +40,38 @@ async def resume(gateway: Gateway, accounts: Accounts, means: Means | None) -> N
         await gateway.state.resume(_claims(accounts, spent, roles, starts, now))
         if means is not None:
             _teach(means, spent)
+
+
+async def keep_up(gateway: Gateway, accounts: Accounts) -> None:
+    """Make up for what shared counters have lost, when the gateway has started and whenever they may have; for ever.
+
+    What is known to be spent is read first, and told a little later: an exchange that is about to be settled then has
+    been, and does not count twice.
+    """
+    seen = -1
+    while True:
+        if seen == gateway.state.losses:
+            await asyncio.sleep(_LOOK_SECONDS)
+            continue
+        seen = gateway.state.losses
+        for wait_seconds in _AGAIN_SECONDS:
+            await asyncio.sleep(wait_seconds)
+            try:
+                await _make_up(gateway, accounts)
+            except AiogateError as error:
+                _log.error("budgets are not made up for what they may have lost: %s", error)
+            if seen != gateway.state.losses:
+                break
+
+
+async def _make_up(gateway: Gateway, accounts: Accounts) -> None:
+    now = gateway.clock.wall()
+    roles = _roles(gateway.plugins.values())
+    claims = list[Claim]()
+    for starts in {accounts.period(budget, now).starts for budget in accounts.config.budget}:
+        claims += _claims(accounts, await asyncio.to_thread(_all, gateway, starts), roles, starts, now)
+    await asyncio.sleep(_SETTLED_SECONDS)
+    await gateway.state.make_up(claims)
 
 
 def _all(gateway: Gateway, since: float) -> list[Spent]:

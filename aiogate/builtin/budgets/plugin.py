@@ -3,6 +3,7 @@
 For configs that name it. See the package for what a config looks like.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,7 +17,6 @@ from aiogate import (
     Counted,
     Exchange,
     Gateway,
-    Key,
     Measure,
     Observer,
     Quota,
@@ -26,7 +26,7 @@ from aiogate import (
 )
 from aiogate.builtin.budgets.accounts import Account, Accounts, BudgetReport
 from aiogate.builtin.budgets.meter import Line, Meter, held_of
-from aiogate.builtin.budgets.origin import resume
+from aiogate.builtin.budgets.origin import keep_up, resume
 from aiogate.builtin.budgets.settings import BudgetsConfig
 from aiogate.builtin.estimates import Asked, Measures, asked_of, estimate, measures_of
 from aiogate.builtin.subjects import NOBODY
@@ -35,8 +35,9 @@ from aiogate.usage import ESTIMATE, HELD, is_stream
 __all__ = ["Budgets"]
 
 _log: Final = logging.getLogger(__name__)
-_LEFT: Final = Key[dict[str, int]]("budgets.left")
-"""What was left of each account when the exchange came."""
+_ASKED_SECONDS: Final = 1.0
+"""So old the share of a budget may be that a policy goes by; with many calls nobody waits for it."""
+_SHARE: Final = "usage.budget_share"
 _UNHEARD_OF: Final = {Measure.TOKENS: 4096, Measure.NANOUSD: 50_000_000}
 """What an answer by an agent is taken for of which nobody knows anything yet."""
 _WARNING: Final = "X-Aiogate-Budget-Warning"
@@ -46,7 +47,7 @@ class Budgets:
     """Charges exchanges to budgets: holds an estimate, meters streams, warns and refuses."""
 
     Config = BudgetsConfig
-    tells = frozenset({"usage.budget_share"})
+    tells = frozenset({_SHARE})
 
     def __init__(self, config: BudgetsConfig) -> None:
         """Keep the budgets."""
@@ -55,6 +56,7 @@ class Budgets:
         self._measures: Measures | None = None
         self._state: State | None = None
         self._gateway: Gateway | None = None
+        self._age_seconds: float | None = None
 
     def inherit(self, previous: object) -> None:
         """Go on with the accounts of the config before: the counters are the same, limits are the new ones."""
@@ -71,29 +73,39 @@ class Budgets:
     @asynccontextmanager
     async def _begun(self, gateway: Gateway) -> AsyncIterator[None]:
         self._gateway, self._state, self._measures = gateway, gateway.state, measures_of(gateway)
+        if any(_SHARE in _wanted_by(plugin) for plugin in gateway.plugins.values()):
+            self._age_seconds = _ASKED_SECONDS
         await resume(gateway, self._accounts, None if self._measures is None else self._measures.means())
-        yield
+        if not gateway.board.is_shared:
+            yield
+            return
+        async with asyncio.TaskGroup() as tasks:
+            keeping_up = tasks.create_task(keep_up(gateway, self._accounts))
+            try:
+                yield
+            finally:
+                keeping_up.cancel()
 
     @hookimpl
     async def pre_request(self, exchange: Exchange) -> None:
         """Tell the policies how the tightest budget stands, and read what the request asks for.
 
-        Where no gateway runs, as for ``aiogate explain``, nobody knows how a budget stands.
+        Where no policy asks for that, it is what was seen last, and costs no round trip: whether there is enough is
+        decided when the claims are taken. Where no gateway runs, as for ``aiogate explain``, nobody knows how a budget
+        stands.
         """
         accounts = self._accounts_of(exchange)
         if not accounts and exchange.budget_share is None and not self._may_be_charged(exchange):
             exchange.budget_share = 0.0  # where nothing is bounded, nothing of it is used
         if accounts and self._state is not None:
             try:
-                standings = await self._state.standings([account.claim.counter for account in accounts])
-            except AiogateError:  # so be it: whether there is enough is decided when the claims are taken
+                counters = [account.claim.counter for account in accounts]
+                standings = await self._state.standings(counters, age_seconds=self._age_seconds)
+            except AiogateError:  # so be it
                 return
-            share, left = 0.0, dict[str, int]()
-            for account, (spent, held) in zip(accounts, standings, strict=True):
-                limit, used = account.claim.limit, spent + held
-                share = max(share, used / limit)
-                left[account.claim.counter] = max(0, limit - used)
-            exchange.budget_share, exchange[_LEFT] = share, left
+            exchange.budget_share = max(
+                (spent + held) / account.claim.limit for account, (spent, held) in zip(accounts, standings, strict=True)
+            )
         length = exchange.content_length
         if (accounts or exchange.agent is None) and length and length <= self._config.read_body_bytes:
             said = exchange.request_headers.get("Content-Type", "application/json")
@@ -110,7 +122,7 @@ class Budgets:
         if any(account.claim.measure is Measure.TOKENS for account in accounts):
             exchange[ESTIMATE] = True
         request = asked_of(exchange)
-        return [account.claimed(self._reserve(exchange, agent, request, account)) for account in accounts]
+        return [account.claimed(*self._reserve(exchange, agent, request, account)) for account in accounts]
 
     @hookimpl
     def response_started(self, exchange: Exchange) -> Observer | None:
@@ -140,11 +152,7 @@ class Budgets:
         """Warn when so much is spent, or more than there was."""
         if exchange.grant is None:
             return
-        charged = [
-            account
-            for account, quota in self._charged(exchange)
-            if account.budget.warn_at or _took_more(exchange, quota.claim)
-        ]
+        charged = [account for account, quota in self._charged(exchange) if _may_be_news(exchange, account, quota)]
         if not charged:
             return
         standings = await self._running.standings([account.claim.counter for account in charged])
@@ -198,8 +206,8 @@ class Budgets:
                 if account is not None:
                     yield account, quota
 
-    def _reserve(self, exchange: Exchange, agent: Agent, request: Asked, account: Account) -> int:
-        """Return what to hold of an account before anything is sent.
+    def _reserve(self, exchange: Exchange, agent: Agent, request: Asked, account: Account) -> tuple[int, int | None]:
+        """Return what to hold of an account before anything is sent, and what will do where less is left.
 
         What the request itself is and bounds is held in full, be it more than there is; a stream begins with a slice.
         What is only guessed refuses nobody as long as anything is left.
@@ -208,15 +216,15 @@ class Budgets:
         if request.output_tokens is not None:
             whole = self._amount(exchange, agent, account, request, request.output_tokens)
             if whole is not None and not request.streamed:
-                return max(1, whole)
+                return max(1, whole), None
         of_request = self._amount(exchange, agent, account, request, 0) or 0
         a_slice = of_request + account.slice
         if whole is not None:
-            return max(1, min(whole, a_slice))
+            return max(1, min(whole, a_slice)), None
         guess = self._mean(agent, account) or of_request + max(account.slice, _UNHEARD_OF[account.claim.measure])
         whole = min(guess, a_slice) if request.streamed else guess
-        left = exchange.get(_LEFT) or {}
-        return max(1, of_request, min(whole, left.get(account.claim.counter, account.claim.limit)))
+        least = max(1, of_request)
+        return max(least, min(whole, account.claim.limit)), least
 
     def _amount(
         self, exchange: Exchange, agent: Agent, account: Account, request: Asked, output_tokens: int
@@ -248,10 +256,20 @@ class Budgets:
         return f'"{account.budget.name}";spent={share:.3f}'
 
 
-def _took_more(exchange: Exchange, claim: Claim) -> bool:
-    """Tell whether an exchange has used more than it claimed at first."""
+def _wanted_by(plugin: object) -> set[str]:
+    """Return what a plugin wants others to tell, as ``aiogate check`` asks for it."""
+    asks = getattr(plugin, "asks", None)
+    return set() if asks is None else {name for _, name in asks()}
+
+
+def _may_be_news(exchange: Exchange, account: Account, quota: Quota) -> bool:
+    """Tell whether an exchange may have brought its account over a threshold, or taken more than there was."""
+    claim, notes = quota.claim, account.notes
     used = exchange.usage.tokens if claim.measure is Measure.TOKENS else exchange.cost_nanousd or 0
-    return used > claim.amount
+    if used > claim.amount and not notes.overdrawn:
+        return True
+    most = quota.spent + quota.held - claim.amount + max(used, claim.amount)
+    return any(at > notes.warned and most >= at * claim.limit for at in account.budget.warn_at)
 
 
 def _named(account: Account, spent: int) -> tuple[str, str]:

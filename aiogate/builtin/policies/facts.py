@@ -24,6 +24,9 @@ fails, and denies. Knows nothing of CEL's library or of rules.
 ``now.time``                timestamp             see ``time_between``
 ``now.weekday``             int                   1 is Monday, 7 is Sunday; in the ``timezone`` of the settings
 ``now.hour``                int                   0 to 23; likewise
+``mcp.method``              string                ``"tools/call"``; ``""`` where the agent's ``protocol`` is not ``mcp``
+``mcp.tool``                string                the tool that is called, ``""`` where none is
+``a2a.method``              string                ``"SendMessage"``, as 1.0 calls it; ``""`` where that is not ``a2a``
 ``usage.budget_share``      double                of the tightest budget, what is used and held: 1.0 is all of it
                                                   and 0.0 stands where there is none; ``budgets`` runs before
 ``body``                    anything              JSON; ``{}`` where there is none; only with ``needs_body = true``
@@ -38,9 +41,9 @@ from urllib.parse import parse_qs, unquote
 import attrs
 import orjson
 
-from aiogate import Agent, Exchange
+from aiogate import Agent, Call, Exchange
 
-__all__ = ["BODY", "NAMES", "TOLD", "UNKNOWN", "Facts", "plain_path"]
+__all__ = ["BODY", "CALLS", "NAMES", "TOLD", "UNKNOWN", "Facts", "plain_path"]
 
 BODY: Final = "body"
 NAMES: Final[Mapping[str, str]] = {
@@ -63,9 +66,14 @@ NAMES: Final[Mapping[str, str]] = {
     "now.time": "timestamp",
     "now.weekday": "int",
     "now.hour": "int",
+    "mcp.method": "string",
+    "mcp.tool": "string",
+    "a2a.method": "string",
     "usage.budget_share": "double",
     BODY: "dyn",
 }
+CALLS: Final = frozenset({"mcp.method", "mcp.tool", "a2a.method"})
+"""What has to be read out of a request in its agent's protocol."""
 TOLD: Final = frozenset({"usage.budget_share"})
 """What another plugin has to tell, ahead of this one."""
 UNKNOWN: Final = object()
@@ -145,6 +153,20 @@ def _body(exchange: Exchange) -> object:
         return UNKNOWN
 
 
+def _called(protocol: str, part: Callable[[Call], str]) -> Callable[[Exchange], object]:
+    """Return what finds a part of the call: ``""`` where nobody speaks the protocol, UNKNOWN where it is not clear."""
+
+    def find(exchange: Exchange) -> object:
+        if all(agent.protocol != protocol for agent in exchange.candidates):
+            return ""
+        call = exchange.call
+        if call is None or call.unclear or call.protocol != protocol:
+            return UNKNOWN
+        return _clean(part(call))
+
+    return find
+
+
 def _clean(text: str) -> str:
     """Return the text without the lone surrogates that stand for bytes which are no UTF-8; CEL takes none."""
     return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -161,6 +183,9 @@ _OF_REQUEST: Final[Mapping[str, Callable[[Exchange], object]]] = {
     "request.headers": _headers,
     "request.query": _query,
     "request.content_length": lambda exchange: exchange.content_length,
+    "mcp.method": _called("mcp", lambda call: call.method),
+    "mcp.tool": _called("mcp", lambda call: call.tool),
+    "a2a.method": _called("a2a", lambda call: call.method),
     "usage.budget_share": lambda exchange: _or_unknown(exchange.budget_share),
     BODY: _body,
 }

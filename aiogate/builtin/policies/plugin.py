@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from aiogate import Agent, Claim, Exchange, Finding, Refusal, hookimpl, refusal
 from aiogate.builtin.policies.conditions import Bound
-from aiogate.builtin.policies.facts import TOLD, Facts
+from aiogate.builtin.policies.facts import CALLS, TOLD, Facts
 from aiogate.builtin.policies.reach import never_matching
 from aiogate.builtin.policies.replay import Replayed, replayed
 from aiogate.builtin.policies.rules import PoliciesConfig, zone_of
@@ -40,6 +40,8 @@ class Policies:
             return
         if any(_needs_body(book, agent) for agent in exchange.candidates):
             await exchange.read_body(self._config.max_body)
+        if any(agent.protocol is not None and _needs_call(book, agent) for agent in exchange.candidates):
+            await _read_call(exchange)
         shared: dict[str, object] = {}
         for agent in tuple(exchange.candidates):
             chapter = book.enforced(agent.id)
@@ -81,6 +83,17 @@ class Policies:
             for name in sorted(rule.condition(self._config.timezone).names & TOLD):
                 yield f"rule[{index}].deny", name
 
+    def policies(self) -> Iterator[dict[str, object]]:
+        """Yield the rules in their order, for operators."""
+        for rule in self._config.rule:
+            yield {
+                "name": rule.name,
+                "deny": rule.deny,
+                "agents": list(rule.agents),
+                "enforced": rule.enforced,
+                "message": rule.message or None,
+            }
+
     def names(self, agent: Agent) -> frozenset[str]:
         """Return the variables that the enforced rules of an agent mention: what its verdicts depend on.
 
@@ -118,6 +131,17 @@ class Policies:
 
 def _needs_body(book: Rulebook, agent: Agent) -> bool:
     return book.enforced(agent.id).needs_body or book.shadows(agent.id).needs_body
+
+
+def _needs_call(book: Rulebook, agent: Agent) -> bool:
+    return not CALLS.isdisjoint(book.enforced(agent.id).names | book.shadows(agent.id).names)
+
+
+async def _read_call(exchange: Exchange) -> None:
+    """Read what is called, in the protocol that all candidates have which have one; in two it could be two things."""
+    protocols = {agent.protocol for agent in exchange.candidates if agent.protocol is not None}
+    if exchange.call is None and len(protocols) == 1:
+        exchange.call = await exchange.read_call(protocols.pop())
 
 
 def _refusal(verdict: Verdict) -> Refusal:

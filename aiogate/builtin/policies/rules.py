@@ -58,8 +58,8 @@ class RuleSettings:
 
     A condition sees ``principal`` (id, roles, department, key_id, cost_center, attributes), ``agent`` (id,
     capabilities, tags, cost_center), ``client.ip``, ``request`` (method, path, headers, query, content_length), ``now``
-    (time, hour, weekday from 1 for Monday), ``usage.budget_share`` and ``body``; and it may call
-    ``ip_in(client.ip, ["10.0.0.0/8"])``, ``time_between(now.time, "22:00", "06:00")`` and
+    (time, hour, weekday from 1 for Monday), ``mcp`` (method, tool), ``a2a.method``, ``usage.budget_share`` and
+    ``body``; and it may call ``ip_in(client.ip, ["10.0.0.0/8"])``, ``time_between(now.time, "22:00", "06:00")`` and
     ``glob(request.path, "/admin/**")``. One that fails, refuses: ask ``has(body.model) && ...`` where a member may be
     missing.
 

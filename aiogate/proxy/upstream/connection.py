@@ -107,7 +107,10 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
             self.abort()  # nobody asked for anything: it would answer the next request, which is somebody else's
             return
         self.used = True
-        self._read_at = self._loop.time()
+        now = self._loop.time()
+        if now - self._read_at > response.longest_gap:  # noqa: PLR1730 - a call of max for every chunk
+            response.longest_gap = now - self._read_at
+        self._read_at = now
         if self._raw:
             response.feed(data)
             response.wake()
@@ -171,6 +174,7 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
         self._informational = _FIRST_INTERIM <= status < _FIRST_STATUS
         if self._informational:
             return
+        response.longest_gap = 0.0  # until now it was the wait for the head
         head = Head(status, self._reason, self._fields)
         if self._parser.get_http_version() not in _SPOKEN:
             head.wrong = "did not answer in HTTP/1.1 or HTTP/1.0"

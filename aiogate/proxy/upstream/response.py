@@ -60,6 +60,7 @@ class Response:
         "arrived",
         "complete",
         "flow",
+        "longest_gap",
         "size",
         "upgraded",
     )
@@ -68,6 +69,8 @@ class Response:
         self.arrived = arrived
         self.complete = False
         self.upgraded = False
+        self.longest_gap = 0.0
+        """The longest silence since the head, in seconds, between two reads."""
         self._chunks: list[bytes] = []
         self.size = 0
         self._error: UpstreamError | None = None

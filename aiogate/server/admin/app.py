@@ -1,40 +1,41 @@
 """The application of the admin listener, out of the table of its routes, and what holds for all of them."""
 
 from http import HTTPStatus
-from typing import Final
 
 from aiohttp import web
 
 from aiogate.errors import Refused, refusal
 from aiogate.server.admin.answers import problem
+from aiogate.server.admin.guard import REACHABLE, let_in
 from aiogate.server.admin.route import Handler
-from aiogate.server.admin.running import GATEWAY, Running
+from aiogate.server.admin.running import ALL_ROUTES, GATEWAY, Running
+from aiogate.server.admin.siblings import add_siblings_routes
 from aiogate.server.admin.table import ROUTES
 
 __all__ = ["admin_app"]
 
-_OWN_PAGES: Final = frozenset({"same-origin", "none"})
-"""``Sec-Fetch-Site`` of a page that this listener served itself, and of a person who typed the address."""
 
+def admin_app(gateway: Running, *, reachable: bool = True) -> web.Application:
+    """Return the application of ``/metrics``, ``/readyz`` (``?verbose``), ``/livez``, ``/api/...``.
 
-def admin_app(gateway: Running) -> web.Application:
-    """Return the application of ``/metrics``, ``/readyz`` (``?verbose``), ``/livez``, ``/api/...``."""
+    ``reachable`` says whether other machines can call it: then whoever does has to prove who it is.
+    """
     app = web.Application(middlewares=[_of_operators_alone])
-    app[GATEWAY] = gateway
+    app[GATEWAY], app[REACHABLE], app[ALL_ROUTES] = gateway, reachable, ROUTES
     for route in ROUTES:
         if route.method == "GET":
             app.router.add_get(route.path, route.handler)  # and HEAD with it
         else:
             app.router.add_route(route.method, route.path, route.handler)
+    add_siblings_routes(app)
     return app
 
 
 @web.middleware
 async def _of_operators_alone(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse what a foreign web page makes an operator's browser ask for: it can reach loopback too."""
-    if request.method not in {"GET", "HEAD"} and request.headers.get("Sec-Fetch-Site", "none") not in _OWN_PAGES:
-        return problem(refusal("foreign_origin", "only pages of this listener may change anything"), request.path)
+    """Serve those who may ask; whatever is refused is a problem."""
     try:
+        await let_in(request)
         return await handler(request)
     except Refused as refused:
         return problem(refused.refusal, request.path)

@@ -9,6 +9,7 @@ from aiogate.server.admin.answers import json
 from aiogate.server.admin.asked import BY_WHOM, asked_of
 from aiogate.server.admin.route import Route
 from aiogate.server.admin.running import gateway_of
+from aiogate.server.admin.schemas import BREAKER, TEXT, maybe, record
 from aiogate.server.breaker_report import VERBS, operate
 
 __all__ = ["ROUTES"]
@@ -33,6 +34,7 @@ ROUTES: Final = (
         path="/api/breaker/{agent}/{verb:open|close|reset}",
         handler=_breaker,
         summary="Take an agent out of service, keep it in, or leave it to its breaker.",
+        answer=record({"action": TEXT, "agent": TEXT, "actor": TEXT, "reason": TEXT, "breaker": maybe(BREAKER)}),
         query=BY_WHOM,
         problems=("unknown_agent", "not_found", "journal_unavailable"),
     ),

@@ -9,11 +9,25 @@ from aiohttp import web
 from aiogate.errors import refusal
 from aiogate.server.admin.answers import json, problem
 from aiogate.server.admin.asked import BY_WHOM, asked_of, write_down
-from aiogate.server.admin.route import Route
+from aiogate.server.admin.route import Route, Schema
 from aiogate.server.admin.running import gateway_of
+from aiogate.server.admin.schemas import COUNT, FLAG, TEXT, TIME, array, maybe, record
 from aiogate.server.reload import Report
 
-__all__ = ["ROUTES", "plain_report"]
+__all__ = ["REPORT", "ROUTES", "plain_report"]
+
+_PROBLEM: Final[Schema] = record({"path": TEXT, "message": TEXT, "line": maybe(COUNT), "file": maybe(TEXT)})
+REPORT: Final[Schema] = record(
+    {
+        "successful": FLAG,
+        "cause": TEXT,
+        "time": TIME,
+        "generation": COUNT,
+        "problems": array(_PROBLEM),
+        "needs_restart": array(_PROBLEM),
+    }
+)
+"""What has come of one attempt to put a config in force."""
 
 
 def plain_report(report: Report) -> dict[str, Any]:
@@ -31,10 +45,11 @@ def plain_report(report: Report) -> dict[str, Any]:
 async def _reload(request: web.Request) -> web.Response:
     gateway = gateway_of(request)
     write_down(gateway, "reload", await asked_of(request))
-    report = await gateway.reloads.reload("api")
+    report = await gateway.together.reload("api")
+    said = {**plain_report(report), "workers": report.workers}
     if report.successful:
-        return json(plain_report(report))
-    return problem(refusal("config_invalid", _refused(report), members=plain_report(report)), "/api/reload")
+        return json(said)
+    return problem(refusal("config_invalid", _refused(report), members=said), "/api/reload")
 
 
 def _refused(report: Report) -> str:
@@ -49,6 +64,7 @@ ROUTES: Final = (
         path="/api/reload",
         handler=_reload,
         summary="Read the config again.",
+        answer=record({**REPORT["properties"], "workers": COUNT}),
         query=BY_WHOM,
         problems=("config_invalid", "journal_unavailable"),
     ),

@@ -40,11 +40,15 @@ class Route:
 
     @property
     def template(self) -> str:
-        """The path as OpenAPI has it: ``/api/breaker/{agent}/{verb}``."""
-        return _VARIABLE.sub(r"{\1}", self.path)
+        """The path as OpenAPI has it: ``/api/breaker/{agent}/{verb}``; what has one value alone is that word."""
+        return _VARIABLE.sub(lambda match: f"{{{match[1]}}}" if _may_vary(match[2]) else match[2], self.path)
 
     @property
     def variables(self) -> dict[str, tuple[str, ...]]:
         """The variables of the path, each with the values that it may have; without any: whatever fits."""
         found = _VARIABLE.findall(self.path)
-        return {name: tuple(values.split("|")) if values else () for name, values in found}
+        return {name: tuple(values.split("|")) if values else () for name, values in found if _may_vary(values)}
+
+
+def _may_vary(values: str | None) -> bool:
+    return not values or "|" in values

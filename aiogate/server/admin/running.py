@@ -1,15 +1,27 @@
 """The gateway, as the handlers of the admin listener see it."""
 
-from collections.abc import Mapping
-from typing import Final, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Protocol, runtime_checkable
 
 from aiohttp import web
 
+from aiogate.server.admin.route import Route
 from aiogate.server.generation import Generation
 from aiogate.server.house import House
 from aiogate.server.reload import Reloads
+from aiogate.server.together import Together
 
-__all__ = ["GATEWAY", "Running", "gateway_of"]
+__all__ = ["ALL_ROUTES", "GATEWAY", "Running", "Tells", "gateway_of"]
+
+
+@runtime_checkable
+class Tells(Protocol):
+    """What reads the config, if it has something to say of where that comes from."""
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """What there is to say."""
+        ...
 
 
 class Running(Protocol):
@@ -18,6 +30,12 @@ class Running(Protocol):
     house: House
     generation: Generation
     reloads: Reloads
+    together: Together
+
+    @property
+    def load(self) -> object:
+        """What reads its config."""
+        ...
 
     @property
     def connections(self) -> int:
@@ -29,6 +47,7 @@ class Running(Protocol):
         ...
 
 
+ALL_ROUTES: Final[web.AppKey[Iterable[Route]]] = web.AppKey("routes")
 GATEWAY: Final = web.AppKey("gateway", Running)
 
 

@@ -4,7 +4,6 @@ It takes from the ring what has happened since it was here last. Where the ring 
 by a ``gap``, and goes on with what is still there: nobody has ever waited for it.
 """
 
-from collections.abc import Collection
 from typing import Final
 
 import attrs
@@ -25,7 +24,7 @@ class Wanted:
 
     agent: str | None = None
     principal: str | None = None
-    kinds: Collection[str] | None = None
+    kinds: frozenset[str] | None = None
     refused: bool = False
 
     def __call__(self, event: Event) -> bool:
@@ -77,7 +76,8 @@ class Follower:
             blocks.append(self._gap())
             self._lost, self._has_gap = 0, False
         end = min(events.count, self._at + _AT_ONCE)
-        blocks += [events.text(number) for number in range(self._at, end) if wanted(events.event(number))]
+        if end > self._at:
+            blocks.append(events.texts(wanted, self._at, end))
         self._at = end
         return b"".join(blocks)
 

@@ -37,7 +37,7 @@ class Position:
         """Return the id."""
         return ".".join(f"{epoch}-{number}" for epoch, number in self.seen.items())
 
-    def after(self, block_id: str) -> Self:
-        """Return where a reader is once it has had the event of such an id, of one process or of several."""
-        other = type(self).parse(block_id)
-        return self if other is None else type(self)({**self.seen, **other.seen})
+    def at_least(self, other: "Position") -> Self:
+        """Return where a reader is who has been here and there, of one process or of several."""
+        further = {epoch: max(number, self.seen.get(epoch, 0)) for epoch, number in other.seen.items()}
+        return type(self)({**self.seen, **further})

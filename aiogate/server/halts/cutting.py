@@ -1,16 +1,17 @@
 """Ends the exchanges under way that a kill is about, and has A2A agents stop the tasks that they began."""
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
-from aiogate.errors import UpstreamError
-from aiogate.exchange import Exchange
+from aiogate.errors import Refusal, UpstreamError
+from aiogate.exchange import Exchange, Principal
 from aiogate.proxy.deadline import Deadline
 from aiogate.server.halts.halt import Halt
 from aiogate.server.halts.tasks import cancelling, task_of
 from aiogate.server.house import House
 
-__all__ = ["cut_all", "tell"]
+__all__ = ["cut_all", "cut_those", "tell"]
 
 _log: Final = logging.getLogger(__name__)
 _CANCEL_SECONDS: Final = 5.0
@@ -18,12 +19,25 @@ _CANCEL_SECONDS: Final = 5.0
 
 def cut_all(house: House, halt: Halt) -> int:
     """Cut them, all in this moment; return how many there were. One without a caller yet is judged when it has one."""
-    why, count = halt.refusal(house.clock.wall()), 0
-    for exchange in house.under_way():
+
+    def is_about(principal: Principal, exchange: Exchange) -> bool:
         agent = exchange.agent
-        if exchange.principal is None or exchange.outcome is not None or exchange.cut_by is not None:
+        return halt.is_about(principal, exchange.id, None if agent is None else agent.id)
+
+    count = cut_those(house, halt.refusal(house.clock.wall()), is_about)
+    if count:
+        _log.warning("kill %s by %s has ended %d exchanges: %s", halt.id, halt.actor, count, halt.reason)
+    return count
+
+
+def cut_those(house: House, why: Refusal, is_about: Callable[[Principal, Exchange], bool]) -> int:
+    """Cut the exchanges that something is about, of those that have a caller; return how many there were."""
+    count = 0
+    for exchange in house.under_way():
+        principal = exchange.principal
+        if principal is None or exchange.outcome is not None or exchange.cut_by is not None:
             continue
-        if not halt.is_about(exchange.principal, exchange.id, None if agent is None else agent.id):
+        if not is_about(principal, exchange):
             continue
         count += 1
         walk = house.open_exchanges.get(exchange.id)
@@ -31,8 +45,6 @@ def cut_all(house: House, halt: Halt) -> int:
         exchange.cut(why)
         if task is not None:
             house.tasks.spawn(_cancel(house, exchange, task))
-    if count:
-        _log.warning("kill %s by %s has ended %d exchanges: %s", halt.id, halt.actor, count, halt.reason)
     return count
 
 

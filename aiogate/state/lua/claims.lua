@@ -1,7 +1,8 @@
 -- What can be asked of the counters. An operation is a row {code, batch, ...}; a claim is a row
--- {counter, kind, limit, micros, amount, ends, seen, entry, held}: kind 'w' window, 'l' lease, 'p' period.
+-- {counter, kind, limit, micros, amount, ends, seen, entry, held, least}: kind 'w' window, 'l' lease, 'p' period;
+-- least 0: all of the amount.
 
-local COUNTER, KIND, LIMIT, MICROS, AMOUNT, ENDS, SEEN, ENTRY, HELD = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local COUNTER, KIND, LIMIT, MICROS, AMOUNT, ENDS, SEEN, ENTRY, HELD, LEAST = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 
 local function of(claim)
   local c = counter(claim[COUNTER])
@@ -48,6 +49,10 @@ local function fit(claims)
   local all = true
   for _, claim in ipairs(claims) do
     local c = of(claim)
+    local least = claim[LEAST] or 0
+    if least > 0 then
+      claim[AMOUNT] = math.max(least, math.min(claim[AMOUNT], claim[LIMIT] - c.held - c.spent - c.wanted))
+    end
     c.wanted = c.wanted + claim[AMOUNT]
     if c.held + c.spent + c.wanted > claim[LIMIT] then all = false end
   end

@@ -10,7 +10,10 @@ What holds with Redis:
 - Each operation counts exactly once, also when its answer is lost. What an exchange really used is sent as it ends and
   not waited for; other gateways see it a round trip later.
 - A period's counter never goes down: each gateway says with each claim what it has seen spent, so that a Redis that was
-  restarted empty, flushed, or taken over by a replica that lagged behind is put right by the next claim.
+  restarted empty, flushed, or taken over by a replica that lagged behind is put right by the next claim; what nobody
+  alive has seen, and what a gateway was killed before it told, by what all journals sum up to, within a minute.
+- Those sums are here (``central.py``): each journal says what it sums up to, again after Redis has lost it. A journal
+  whose gateway is down since is missing until that is back.
 - Keys begin with ``[state] prefix``, share one hash tag and expire by themselves; amounts are exact up to 2^53.
 
 What holds without it:
@@ -24,12 +27,26 @@ What holds without it:
 - After Redis has lost its memory windows begin anew: up to one more limit may pass in one window. Leases that are held
   are there again at once.
 
-Redis 6.2 or later, alone or as one endpoint of a failover; no Cluster and no Sentinel yet. ``maxmemory-policy
+Redis 6.2 or later: alone (``redis://``), the master that sentinels name (``redis+sentinel://host,host/service``), or a
+cluster (``redis+cluster://host,host``), where what is said above of one step and one round trip holds for each part of
+the counters: ``cluster.py`` says what that leaves. ``rediss`` in the place of ``redis`` is TLS. ``maxmemory-policy
 noeviction``, as an evicted counter is a limit forgotten. A user needs ``~prefix*`` and ``+@read +@write +@scripting
-+@connection +time +select``; with ``&prefix*`` and ``+publish +subscribe`` too, changes of the board are known at once
-and not a second later.
++@connection +time +select``, in a cluster ``+cluster|slots`` too; with ``&prefix*`` and ``+publish +subscribe`` changes
+of the board are known at once and not a second later.
 """
 
+from aiogate.claims import OnStateError
+from aiogate.exchange import Clock
+from aiogate.settings.state_url import state_address
+from aiogate.state.redis.cluster import ClusterState
 from aiogate.state.redis.state import RedisState
 
-__all__ = ["RedisState"]
+__all__ = ["ClusterState", "RedisState", "counters_at"]
+
+
+def counters_at(
+    url: str, clock: Clock, *, prefix: str, timeout_seconds: float, on_error: OnStateError
+) -> RedisState | ClusterState:
+    """Return the counters of a URL, not connected yet; raises ``ValueError`` for one that cannot be read."""
+    kind = ClusterState if state_address(url).kind == "cluster" else RedisState
+    return kind(url, clock, prefix=prefix, timeout_seconds=timeout_seconds, on_error=on_error)

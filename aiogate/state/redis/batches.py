@@ -57,9 +57,9 @@ class Batches:
     def __init__(
         self, link: Link, prefix: str, timeout_seconds: float, monotonic: Callable[[], float], listener: Listener
     ) -> None:
-        """Start with nothing under way."""
+        """Start with nothing under way; ``prefix`` holds a hash tag, so that in a cluster all is in one slot."""
         self._link = link
-        self._prefix = f"{prefix}{{state}}:"  # in a cluster, all of it is in one slot
+        self._prefix = prefix
         self._timeout = timeout_seconds
         self._monotonic = monotonic
         self._listener = listener

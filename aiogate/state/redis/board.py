@@ -15,6 +15,7 @@ from typing import Any, Final
 from aiogate.errors import StateError
 from aiogate.state.board import checked_name
 from aiogate.state.redis.link import DeniedError, Link
+from aiogate.state.redis.places import place_of
 from aiogate.state.redis.scripts import board_source
 from aiogate.state.redis.topic import Change, Known, RedisTopic, change_of
 
@@ -25,6 +26,7 @@ _CHECK_SECONDS: Final = 1.0
 _ASK_SECONDS: Final = 2.0
 _ROWS: Final = 500
 _ROUNDS: Final = 5
+_SHOWN_BYTES: Final = 80
 
 
 class RedisBoard:
@@ -33,8 +35,9 @@ class RedisBoard:
     def __init__(self, url: str, *, prefix: str = "aiogate:") -> None:
         """Keep where to connect; raises ``ValueError`` for a URL that cannot be read."""
         self._prefix = f"{prefix}{{board}}:"  # in a cluster, all of it is in one slot
-        self._link = Link(url, board_source())
-        self._hears = Link(url, board_source())
+        place = place_of(url, self._prefix)
+        self._link = Link(place, board_source())
+        self._hears = Link(place, board_source())
         self._asking = asyncio.Lock()
         self._due = asyncio.Event()
         self._topics: dict[str, RedisTopic] = {}
@@ -156,6 +159,8 @@ class RedisBoard:
             except StateError as error:
                 self._fell(error)
                 await asyncio.sleep(_CHECK_SECONDS / 4)
+            except Exception as error:  # noqa: BLE001 - the border of a round: what is no entry ends nothing
+                self._fell(StateError(f"what is in Redis is not understood: {error!r}"))
 
     async def _keep_hearing(self) -> None:
         told = False
@@ -175,7 +180,11 @@ class RedisBoard:
             await asyncio.sleep(_CHECK_SECONDS / 2)
 
     def _hear(self, message: bytes) -> None:
-        name, change = change_of(message)
+        try:
+            name, change = change_of(message)
+        except ValueError:
+            _log.error("somebody else speaks on the channel of the board: %r", message[:_SHOWN_BYTES])
+            return
         topic = self.topic(name)
         if change is None or not topic.take(change):
             topic.is_behind = True

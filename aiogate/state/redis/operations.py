@@ -21,7 +21,7 @@ _FIELDS: Final = 6
 _KINDS: Final = {Counted.WINDOW: "w", Counted.LEASE: "l", Counted.PERIOD: "p"}
 
 Row = list[Any]
-"""A claim as the script reads it: counter, kind, limit, micros, amount, ends, seen, entry, held."""
+"""A claim as the script reads it: counter, kind, limit, micros, amount, ends, seen, entry, held, least."""
 
 
 def micros(seconds: float) -> int:
@@ -98,6 +98,7 @@ def rows_of(claims: Sequence[Claim], spent: Mapping[str, int]) -> list[Row]:
             0 if claim.period is None else spent.get(claim.counter, 0),
             "",
             0,
+            claim.least or 0,
         ]
         for claim in claims
     ]
@@ -120,6 +121,7 @@ def _quota(claim: Claim, fields: Sequence[int], *, granted: bool) -> Quota:
     remaining, reset, amount, spent, held, _ = fields
     if claim.period is None:
         return Quota(claim, remaining, reset / MICRO)
-    if amount != claim.amount and not granted:  # a hold that has ended is claimed with all of it
+    # it may be less; and a hold that has ended is claimed with all of it
+    if amount != claim.amount and (claim.least is not None or not granted):
         claim = attrs.evolve(claim, amount=amount)
     return Quota(claim, remaining, reset / MICRO, spent, held)

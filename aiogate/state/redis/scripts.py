@@ -4,7 +4,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-__all__ = ["board_source", "source"]
+__all__ = ["board_source", "central_source", "source"]
 
 _PARTS: Final = ("counter.lua", "claims.lua", "batch.lua")
 
@@ -19,6 +19,12 @@ def source() -> str:
 def board_source() -> str:
     """Return the script of the board."""
     return _read("board.lua")
+
+
+@cache
+def central_source() -> str:
+    """Return the script of the journals' centre."""
+    return _read("central.lua")
 
 
 def _read(name: str) -> str:

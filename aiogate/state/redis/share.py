@@ -9,6 +9,7 @@ the limit. Only what a gateway has not seen is beyond that: it knows a counter f
 around the moment at which Redis goes away one interval may hold, at worst, an interval before it and one after it.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -41,6 +42,7 @@ class Sight:
     leases: Counter[str] = attrs.field(factory=Counter)
     _held: dict[str, int] = attrs.field(factory=dict)
     _ends: dict[str, float] = attrs.field(factory=dict)
+    _seen: dict[str, float] = attrs.field(factory=dict)
     _windows: dict[str, tuple[int, float]] = attrs.field(factory=dict)
 
     def see(self, quota: Quota) -> None:
@@ -59,6 +61,7 @@ class Sight:
             self.spent[claim.counter] = spent
             self._held[claim.counter] = held
             self._ends[claim.counter] = claim.period.ends
+            self._seen[claim.counter] = self._monotonic()
 
     def forget(self, wall: float) -> None:
         """Forget the periods that are over."""
@@ -66,6 +69,14 @@ class Sight:
             del self._ends[counter]
             self.spent.pop(counter, None)
             self._held.pop(counter, None)
+            self._seen.pop(counter, None)
+
+    def has_seen(self, counters: Sequence[str], age_seconds: float | None) -> bool:
+        """Tell whether all of these periods are known, as they were so long ago at most; None: that is well enough."""
+        if age_seconds is None:
+            return True
+        since = self._monotonic() - age_seconds
+        return age_seconds > 0 and all(self._seen.get(counter, -math.inf) >= since for counter in counters)
 
     def standing(self, counter: str) -> Standing:
         """Return what is known of a period."""
@@ -135,12 +146,13 @@ class Share:
         ours = [await self._part(claims[index]) for index in counted]
         decision = await self._counters.acquire(ours)
         for index, quota in zip(counted, decision.quotas, strict=True):
-            places[index] = quota._replace(claim=claims[index])
+            claim, taken = claims[index], quota.claim.amount
+            places[index] = quota._replace(claim=claim if taken == claim.amount else attrs.evolve(claim, amount=taken))
         quotas = tuple(places[index] for index in range(len(claims)))
         if isinstance(decision, Grant):
             return Grant(decision.id, quotas, degraded=True)
-        last = next(index for index, one in zip(counted, ours, strict=True) if one is decision.claim)
-        return Shortage(claims[last], decision.retry_after_seconds, quotas, degraded=True)
+        last = next(index for index, one in zip(counted, decision.quotas, strict=True) if one.claim is decision.claim)
+        return Shortage(places[last].claim, decision.retry_after_seconds, quotas, degraded=True)
 
     async def _part(self, claim: Claim) -> Claim:
         """Return the claim on this gateway's part of its counter, which begins with what was seen."""

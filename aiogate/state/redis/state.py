@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Final
 
+import attrs
+
 from aiogate.claims import Claim, Counted, Grant, OnStateError, Shortage, Standing
 from aiogate.errors import StateError
 from aiogate.exchange import Clock
 from aiogate.state.redis.batches import Batches
 from aiogate.state.redis.link import DeniedError, Link
 from aiogate.state.redis.operations import MICRO, Held, Operation, Row, decided, micros, rows_of
+from aiogate.state.redis.places import Place, place_of
 from aiogate.state.redis.scripts import source
 from aiogate.state.redis.share import Share, Sight
 
@@ -39,13 +42,21 @@ class RedisState:
         timeout_seconds: float = 0.25,
         on_error: OnStateError = "local",
         script: str | None = None,
+        tag: str = "state",
+        place: Place | None = None,
     ) -> None:
-        """Keep where to connect; raises ``ValueError`` for a URL that cannot be read."""
+        """Keep where to connect; raises ``ValueError`` for a URL that cannot be read.
+
+        All keys have the hash tag in common; ``place`` is where they are, unless the URL says it.
+        """
+        keys = f"{prefix}{{{tag}}}:"
         self._clock = clock
         self._on_error: OnStateError = on_error
-        self._batches = Batches(Link(url, script or source()), prefix, timeout_seconds, clock.monotonic, self)
+        link = Link(place or place_of(url, keys), script or source())
+        self._batches = Batches(link, keys, timeout_seconds, clock.monotonic, self)
         self._sight = Sight(clock.monotonic)
         self._share: Share | None = None
+        self.losses = 0
         self._open: dict[int, Held] = {}
         self._owed: dict[str, tuple[Row, int]] = {}
         self._ids = count(secrets.randbits(64) << 40)
@@ -116,11 +127,16 @@ class RedisState:
                 return self._decided(grant_id, held, name, reply)
         return await self._alone(grant_id, claims, why)
 
+    async def alone(self, claims: Sequence[Claim], why: str) -> Grant | Shortage:
+        """Decide as where Redis does not answer, for a caller who cannot wait for it; raises ``StateError``."""
+        return await self._alone(next(self._ids), claims, why)
+
     async def extend(self, grant: Grant, claims: Sequence[Claim]) -> Grant | Shortage | None:
         """Take more of periods that the grant holds; raises ``ValueError`` for a counter that it does not."""
         held = self._open.get(grant.id)
         if held is None:
             return None
+        claims = [claim if claim.least is None else attrs.evolve(claim, least=None) for claim in claims]
         growing = [_held_of(held, claim.counter) for claim in claims]
         rows = rows_of(claims, self._sight.spent)
         for row, has in zip(rows, growing, strict=True):
@@ -170,8 +186,16 @@ class RedisState:
             for claim, amount in zip(some, spent, strict=True):
                 self._sight.see_spent(claim, amount, 0)
 
-    async def standings(self, counters: Sequence[str]) -> Sequence[Standing]:
+    async def make_up(self, claims: Sequence[Claim]) -> None:
+        """Let counters of periods have spent the claims' amounts at least; sent at once, or when Redis is back."""
+        self._tell_rows("see", rows_of(claims, {claim.counter: claim.amount for claim in claims}))
+        for claim in claims:
+            self._sight.see_spent(claim, claim.amount, self._sight.standing(claim.counter).held)
+
+    async def standings(self, counters: Sequence[str], *, age_seconds: float | None = 0.0) -> Sequence[Standing]:
         """Return how counters of periods stand; without Redis, as far as that is known here."""
+        if self._share is None and self._sight.has_seen(counters, age_seconds):
+            return [self._sight.standing(counter) for counter in counters]
         try:
             reply = await self._batches.ask(Operation("standings", [[counter] for counter in counters]))
         except StateError:
@@ -209,6 +233,7 @@ class RedisState:
 
     def lost(self) -> None:
         """Tell Redis what this gateway holds, and what it knows to be spent."""
+        self.losses += 1
         self._renew()
         ends = self._sight.periods
         rows = [
@@ -251,6 +276,7 @@ class RedisState:
         decision = await share.acquire(claims, why or "Redis is away")
         if isinstance(decision, Shortage):
             return decision
+        claims = [quota.claim for quota in decision.quotas]
         held = Held(rows_of(claims, self._sight.spent), claims, [(share, decision)])
         for number, row in enumerate(held.rows, 1):
             row[_ENTRY] = f"{grant_id:x}/{number}"
@@ -308,9 +334,10 @@ class RedisState:
 
 
 def _enter(rows: Sequence[Row], name: str, reply: Sequence[int]) -> None:
-    """Note what a grant's entries are called: those of windows are shared."""
+    """Note what a grant has taken, and what its entries are called: those of windows are shared."""
     for number, row in enumerate(rows, 1):
         row[_ENTRY] = str(reply[6 * number]) if row[1] == "w" else f"{name}/{number}"
+        row[_AMOUNT] = reply[6 * number - 3]
 
 
 def _undone(rows: Sequence[Row], name: str, number: int) -> Operation:

@@ -1,6 +1,7 @@
 """Who may come in: TLS, users with few rights, and passwords that are wrong."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -9,8 +10,9 @@ import trustme
 
 from aiogate.errors import StateError
 from aiogate.exchange import Clock
-from aiogate.state.redis import RedisState
+from aiogate.state.redis import ClusterState, RedisState
 from tests.state.asking import granted, refused
+from tests.state.redis_cluster import redis_cluster
 from tests.state.redis_server import RedisServer, free_port, redis_server
 from tests.state.ticking import a_lease, a_window
 
@@ -54,27 +56,31 @@ async def test_a_password_that_is_wrong_ends_the_start(limited: str, who: str) -
     await state.close()
 
 
+@contextmanager
+def certified(folder: Path) -> Iterator[tuple[str, ...]]:
+    """Make certificates; yield the options with which a server shows them. Skip where it cannot."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(folder / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    files = [f"--tls-{name}-file {folder / name}.pem".split() for name in ("cert", "key")]
+    options = ("--tls-ca-cert-file", str(folder / "ca.pem"), *files[0], *files[1], "--tls-auth-clients", "no")
+    with ExitStack() as trial:
+        try:
+            trial.enter_context(redis_server(*options))
+        except AssertionError as error:
+            pytest.skip(f"THIS REDIS-SERVER SPEAKS NO TLS: {error}")
+    yield options
+
+
 @pytest.fixture
 def encrypted(tmp_path: Path) -> Iterator[RedisServer]:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    certificate = authority.issue_cert("127.0.0.1")
-    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
-    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
-    files = [f"--tls-{name}-file {tmp_path / name}.pem".split() for name in ("cert", "key")]
-    running = redis_server("--tls-ca-cert-file", str(tmp_path / "ca.pem"), *files[0], *files[1])
-    try:
-        server = running.__enter__()
-    except AssertionError as error:
-        pytest.skip(f"THIS REDIS-SERVER SPEAKS NO TLS: {error}")
-    try:
-        server.call("CONFIG", "SET", "tls-auth-clients", "no")
+    with certified(tmp_path) as options, redis_server(*options) as server:
         port = free_port()
         server.call("CONFIG", "SET", "tls-port", str(port))
         server.port, server.scheme = port, "rediss"
         yield server
-    finally:
-        running.__exit__(None, None, None)
 
 
 async def test_tls_is_spoken_and_verified(encrypted: RedisServer, tmp_path: Path) -> None:
@@ -87,6 +93,25 @@ async def test_tls_is_spoken_and_verified(encrypted: RedisServer, tmp_path: Path
     assert doubting.degraded is not None
     assert "certificate verify failed" in doubting.degraded
     await doubting.close()
+
+
+async def test_a_cluster_speaks_tls_to_a_user_with_few_rights(tmp_path: Path) -> None:
+    """The nodes are told of by the ports on which they speak TLS, and there is nobody on any other."""
+    with certified(tmp_path) as files, redis_cluster(*files, tls=True) as cluster:
+        for node in cluster.nodes:
+            rights = ("~own:*", "+@read", "+@write", "+@scripting", "+@connection", "+time", "+cluster|slots")
+            node.call("ACL", "SETUSER", "gateway", "on", f">{SECRET}", *rights)
+        url = cluster.url.replace("://", f"://gateway:{quote(SECRET, safe='')}@")
+        state = ClusterState(f"{url}?ssl_ca_certs={tmp_path / 'ca.pem'}", Clock(), prefix="own:", timeout_seconds=20.0)
+        await state.open()
+        grant = await granted(state, *(a_window(str(number)) for number in range(40)))
+        assert not grant.degraded
+        assert state.degraded is None
+        await state.close()
+        stranger = ClusterState(f"{url.replace('%40', '')}?ssl_ca_certs={tmp_path / 'ca.pem'}", Clock())
+        with pytest.raises(StateError, match="Redis refuses this user") as error:
+            await stranger.open()
+        assert "word/" not in str(error.value)
 
 
 async def test_tls_is_not_left_out(server: RedisServer) -> None:
