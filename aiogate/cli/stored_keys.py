@@ -26,7 +26,8 @@ _COLUMNS: Final = ("id", "principal", "roles", "status", "expires", "created")
 
 def _store_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command what says where the store is, and ``--json``."""
-    return admin_options(click.option("--json", "as_json", is_flag=True, help="For scripts.")(command))
+    as_json = click.option("--json", "as_json", is_flag=True, help="For scripts.")
+    return admin_options(as_json(command), "The config that says where the store, the pepper and the journal are.")
 
 
 def _author_options(command: Callable[..., Any]) -> Callable[..., Any]:
