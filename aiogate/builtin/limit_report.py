@@ -15,8 +15,8 @@ from aiogate import Claim, Counted, Quota, Shortage, State
 __all__ = ["LimitReport", "limit_reports"]
 
 _AT_ONCE: Final = 50
-_NEVER: Final = Claim("never", "lease:('never',)", Counted.LEASE, 1, 1.0, amount=2)
-"""Asks for two of what there is one of."""
+_NEVER: Final = Claim("never", "window:('never',)", Counted.WINDOW, 1, 366 * 86400.0, amount=2)
+"""Asks for two of what there is one of, in a time that is longer than any limit's."""
 
 
 @attrs.frozen(kw_only=True)

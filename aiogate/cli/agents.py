@@ -44,7 +44,7 @@ def _row(one: dict[str, Any]) -> list[str]:
     calls = one["calls"] - one["refused"]
     return [
         one["id"],
-        "well" if one["breaker"] in {None, "closed"} else str(one["breaker"]),
+        one["halted"] or ("well" if one["breaker"] in {None, "closed"} else str(one["breaker"])),
         f"{one['open']:,}",
         f"{calls:,}",
         f"{100 * one['errors'] / calls:.1f} %" if one["errors"] and calls else "0",

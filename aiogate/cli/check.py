@@ -19,6 +19,7 @@ from aiogate.pipeline.run import Pipeline
 from aiogate.proxy.upstream.dial import Dialer
 from aiogate.proxy.upstream.endpoint import endpoints_for
 from aiogate.server.counters import open_state
+from aiogate.server.key_desk import KeepsKeys
 from aiogate.settings.document import Document
 from aiogate.settings.faults import dotted
 from aiogate.settings.model import Settings, StateSettings
@@ -84,12 +85,14 @@ def _nobody_may_call(settings: Settings, pipeline: Pipeline) -> Iterator[tuple[s
     if not authenticating or not all(hasattr(one, "principals") for one in authenticating):
         return
     known = frozenset[str]().union(*(who.roles for one in authenticating for who in one.principals()))
+    stored = any(isinstance(one, KeepsKeys) and one.key_store() is not None for one in authenticating)
+    others = ", unless a key of the store has it" if stored else ""
     for agent in settings.agents.values():
         if agent.required_roles and known.isdisjoint(agent.required_roles):
             roles = " or ".join(sorted(agent.required_roles))
             yield (
                 dotted(("agents", agent.id, "required_role")),
-                f"nobody may call it: no principal has the role {roles}",
+                f"nobody may call it: no principal has the role {roles}{others}",
             )
 
 

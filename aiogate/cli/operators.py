@@ -31,14 +31,16 @@ _VARIABLE: Final = "AIOGATE_ADMIN_TOKEN"
 _FILE: Final = "aiogate.admin_file"
 
 
-def admin_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def admin_options(
+    command: Callable[..., Any], config_is: str = "The config that says where the gateway listens for operators."
+) -> Callable[..., Any]:
     """Give a command ``--config``, ``--url`` and ``--token-file``; it gets ``config`` and ``admin``."""
     config = click.option(
         "--config",
         type=click.Path(path_type=Path),
         envvar="AIOGATE_CONFIG",
         default=Path("conf/gateway.toml"),
-        help="The config that says where the gateway listens for operators.",
+        help=config_is,
     )
     url = click.option(
         "--url",

@@ -17,6 +17,8 @@ __all__ = ["status"]
 
 _SHUT: Final = frozenset({"open", "half_open", "held_open", "paused"})
 _BUDGETS: Final = 8
+_HALTED: Final = {"kill": "killed", "pause": "paused"}
+_TARGETS: Final = ("agent", "principal", "department", "key", "request")
 
 
 @click.command(
@@ -28,8 +30,8 @@ _BUDGETS: Final = 8
         aiogate status --json && echo well || echo "look into it: $?"
 
     Exits with 0 when all is well, with 4 when the gateway answers and something is not: it is not ready, the last
-    reload has failed, shared counters cannot be reached, an agent is out of service or a budget is spent. Exits with 1
-    when no gateway answers.
+    reload has failed, shared counters cannot be reached, somebody is killed or paused, an agent is out of service, a
+    budget is spent. Exits with 1 when no gateway answers.
     """
 )
 @admin_options
@@ -57,8 +59,7 @@ def _unwell(said: dict[str, Any]) -> Iterator[str]:
     for agent in said["agents"]:
         if (breaker := agent["breaker"]) is not None and breaker["phase"] in _SHUT:
             yield f"agent {agent['id']}: breaker {breaker['phase']}"
-        if agent.get("paused"):
-            yield f"agent {agent['id']}: paused"
+    yield from (f"{_whom(halt)} {_HALTED[halt['kind']]}" for halt in said["halts"] if "request" not in halt)
     yield from (f"budget {budget['budget']} is spent" for budget in said["budgets"] if budget["share"] >= 1)
 
 
@@ -77,6 +78,9 @@ def _shown(said: dict[str, Any], unwell: list[str]) -> Iterator[str]:
         ready = "ready" if worker["ready"] else "not ready"
         yield f"  worker {worker['name']:<4} pid {worker['pid']}, {ready}, {worker['open_exchanges']} open exchanges"
     yield f"  pipeline    {' > '.join(said['plugins']) or 'empty'}"
+    for halt in said["halts"]:
+        until = "" if halt["until"] is None else f" until {halt['until'][:19]}"
+        yield f"  {_HALTED[halt['kind']]:<11} {_whom(halt)}{until}, by {halt['actor']}: {halt['reason']}"
     yield "  agents"
     for agent in said["agents"]:
         yield f"    {agent['id']:<20} {_condition(agent['breaker'])}"
@@ -88,6 +92,10 @@ def _shown(said: dict[str, Any], unwell: list[str]) -> Iterator[str]:
         yield f"    {budget['budget']:<20} {_standing(budget)}"
     if len(said["budgets"]) > _BUDGETS:
         yield f"    and {len(said['budgets']) - _BUDGETS} more: aiogate budgets"
+
+
+def _whom(halt: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {halt[name]}" for name in _TARGETS if name in halt)
 
 
 def _shared(said: dict[str, Any]) -> str:

@@ -26,7 +26,8 @@ _COLUMNS: Final = ("id", "principal", "roles", "status", "expires", "created")
 
 def _store_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command what says where the store is, and ``--json``."""
-    return admin_options(click.option("--json", "as_json", is_flag=True, help="For scripts.")(command))
+    as_json = click.option("--json", "as_json", is_flag=True, help="For scripts.")
+    return admin_options(as_json(command), "The config that says where the store, the pepper and the journal are.")
 
 
 def _author_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -84,7 +85,7 @@ def list_keys(*, as_json: bool, **options: Any) -> None:  # noqa: ANN401 - likew
     if as_json:
         _print(keys)
     else:
-        rows = [[_cell(key[name]) for name in _COLUMNS] for key in keys]
+        rows = [[_cell(key.get(name)) for name in _COLUMNS] for key in keys]
         click.echo(table(_COLUMNS, rows, None, left=len(_COLUMNS)) if rows else "there are no keys in the store")
 
 
@@ -153,7 +154,8 @@ def revoke(key_id: str, *, kill: bool, as_json: bool, **options: Any) -> None:  
     if as_json:
         _print(said)
     else:
-        click.echo(f"key {key_id} of {said['principal']} is revoked{', and what it had under way is cut' * kill}")
+        whose = f" of {said['principal']}" if "principal" in said else ""
+        click.echo(f"key {key_id}{whose} is revoked{', and what it had under way is cut' * kill}")
 
 
 COMMANDS: Final = (create, list_keys, show, rotate, revoke)

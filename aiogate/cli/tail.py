@@ -23,6 +23,7 @@ __all__ = ["tail"]
 
 _RECORDS: Final = ("ended", "refused")
 _KINDS: Final = (*_RECORDS, "breaker", "budget", "limit", "reload", "kill")
+_TARGETS: Final = ("agent", "principal", "department", "key", "request")
 _AGAIN_SECONDS: Final = 0.5
 _MOST_SECONDS: Final = 5.0
 _SILENT_SECONDS: Final = 30.0
@@ -150,13 +151,14 @@ def _said(event: _Heard) -> str:
         case "gap":
             lost = facts.get("lost")
             return f"{'some' if lost is None else lost} events are lost; the journal has them"
-        case "started":
-            return f"{who}  {facts.get('method')} {facts.get('path')}"
-        case "first_byte":
-            return f"{who}  {facts.get('status')} after {1000 * float(facts.get('first_byte_seconds') or 0):.0f} ms"
+        case "started" | "first_byte":
+            began = f"{facts.get('status')} after {1000 * float(facts.get('first_byte_seconds') or 0):.0f} ms"
+            return f"{who}  {began if event.kind == 'first_byte' else facts.get('path')}"
         case "breaker":
             by = f", by {facts['actor']}: {facts.get('reason')}" if facts.get("actor") else ""
             return f"{who}: {facts.get('before')} → {facts.get('phase')}{by}"
+        case "kill":
+            return _of_kill(facts)
         case "reload":
             problems = "" if facts.get("successful") else ": " + "; ".join(facts.get("problems", ()))
             stays = "is in force" if facts.get("successful") else "stays in force"
@@ -164,3 +166,8 @@ def _said(event: _Heard) -> str:
         case _:
             rest = (f"{name} {facts[name]}" for name in facts if name not in {"time", "principal", "agent", "detail"})
             return "  ".join(filter(None, (who, facts.get("detail") or ", ".join(rest))))
+
+
+def _of_kill(facts: dict[str, Any]) -> str:
+    whom = ", ".join(f"{name} {facts[name]}" for name in _TARGETS if facts.get(name))
+    return f"{facts.get('action')} {whom}, by {facts.get('actor')}: {facts.get('reason')}"

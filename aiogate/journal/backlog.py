@@ -216,18 +216,25 @@ def _add(tally: Tally, record: Record) -> None:
 
 
 def source_of(directory: Path) -> str:
-    """Return the id of the journal in a directory, made now if there is none."""
+    """Return the id of the journal in a directory, made now if there is none; raises ``JournalError``."""
     path = directory / _SOURCE_FILE
-    if not path.exists():
-        made = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-        _write(made, secrets.token_hex(8).encode())
-        try:
-            os.link(made, path)  # of two who make one at once one is the first
-        except FileExistsError:
-            pass
-        finally:
-            made.unlink()
-    return path.read_text("ascii").strip()
+    try:
+        if not path.exists():
+            _make_source(path)
+        return path.read_text("ascii").strip()
+    except OSError as error:
+        raise _failure(directory, error) from error
+
+
+def _make_source(path: Path) -> None:
+    made = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    _write(made, secrets.token_hex(8).encode())
+    try:
+        os.link(made, path)  # of two who make one at once one is the first
+    except FileExistsError:
+        pass
+    finally:
+        made.unlink()
 
 
 def _positions_of(directory: Path) -> dict[str, int]:

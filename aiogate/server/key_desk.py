@@ -19,7 +19,7 @@ from aiogate.settings.structure import Structurer
 from aiogate.state.keybook import Author, KeyBook, Rotation, Wanted
 from aiogate.stored_key import KEYS_TOPIC
 
-__all__ = ["Act", "ask_keys", "book_of"]
+__all__ = ["Act", "KeepsKeys", "ask_keys", "book_of"]
 
 T = TypeVar("T")
 Act = Literal["list", "show", "create", "rotate", "revoke"]

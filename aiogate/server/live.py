@@ -14,12 +14,14 @@ from aiogate.journal.record import PATH_CHARACTERS
 from aiogate.server.breaker_report import statuses_of
 from aiogate.server.generation import Generation
 from aiogate.server.house import House, UnderWay
+from aiogate.server.merged import merged_budgets
 from aiogate.usage import HELD, SO_FAR
 
 __all__ = ["live_view", "merge"]
 
 _SERVED_BADLY: Final = frozenset({"upstream_failed", "plugin_failed"})
 _FAILED: Final = 500
+_HALTED: Final = {"kill": "killed", "pause": "paused"}
 _PERIOD: Final = Counted.PERIOD
 _NANOUSD: Final = Measure.NANOUSD
 _LOOKS_AT_ONCE: Final = 64
@@ -49,9 +51,8 @@ def merge(views: Sequence[View]) -> dict[str, Any]:
         for one in view["agents"]:
             known = agents.get(one["id"])
             agents[one["id"]] = dict(one) if known is None else _sum(known, one)
-    first = views[0] if views else {}
     return {
-        **first,
+        "budgets": merged_budgets([view["budgets"] for view in views]),
         "time": max((view["time"] for view in views), default=0.0),
         "exchanges": sorted(exchanges, key=lambda one: -float(one["age_seconds"])),
         "agents": list(agents.values()),
@@ -134,6 +135,7 @@ def _agents(house: House, generation: Generation, walks: Iterable[UnderWay]) -> 
         if (agent := walk.exchange.agent) is not None:
             under_way[agent.id] = under_way.get(agent.id, 0) + 1
     breakers, found = statuses_of(generation), []
+    halted = {halt.agent: _HALTED[halt.kind] for halt in house.halts.current() if halt.is_of_agent}
     figures = house.metrics.figures()
     for agent_id in generation.agents:
         numbers = figures.get(agent_id)
@@ -151,6 +153,7 @@ def _agents(house: House, generation: Generation, walks: Iterable[UnderWay]) -> 
                 "cost_nanousd": 0 if numbers is None else numbers.cost_nanousd,
                 "seconds": [] if numbers is None else [list(bucket) for bucket in numbers.duration.buckets()],
                 "breaker": None if breaker is None else breaker["phase"],
+                "halted": halted.get(agent_id),
             }
         )
     return found

@@ -26,8 +26,16 @@ def cut_what_is_revoked(house: House) -> Callable[[], None]:
 
 def _heard(house: House, name: str, entry: bytes | None) -> None:
     key_id = Revocation.revokes(name)
-    if key_id is None or entry is None or not Revocation.of(entry).kills:
+    if key_id is None or entry is None or not _kills(entry):
         return
     count = cut_those(house, _WHY, lambda principal, _: principal.key_id == key_id)
     if count:
         _log.warning("key %s is revoked, and %d exchanges with it have ended", key_id, count)
+
+
+def _kills(entry: bytes) -> bool:
+    """Tell whether a revocation is about what is under way too; of one that is not understood it is taken to be."""
+    try:
+        return Revocation.of(entry).kills
+    except (ValueError, TypeError):
+        return True

@@ -114,6 +114,8 @@ class Shipper:
                 await self._round()
             except (StateError, JournalError, OSError) as error:
                 self._complain(str(error))
+            except Exception as error:  # noqa: BLE001 - the border of a round: a fault of ours does not end the shipping
+                self._complain(repr(error))
             with suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_SECONDS):
                     await self._stopping.wait()

@@ -128,7 +128,7 @@ class KeyBook:
 
     def list(self) -> list[dict[str, Any]]:
         """Return what is known of each key, by id."""
-        return [self.show(name) for name in sorted(self._topic.entries) if Revocation.revokes(name) is None]
+        return [self._shown(name) for name in sorted(self._topic.entries) if Revocation.revokes(name) is None]
 
     def show(self, key_id: str) -> dict[str, Any]:
         """Return what is known of a key; raises ``Refused``."""
@@ -185,30 +185,43 @@ class KeyBook:
 
         One that is revoked already may be revoked again, to end what it has under way.
         """
-        stored, before = self._found(key_id), self._revocation(key_id)
+        entry, before = self._entry(key_id), self._revocation(key_id)
         now = self._clock.wall()
         at = now if before is None else before.at
         revocation = Revocation(at=at, actor=author.actor, reason=author.reason, kills=kills)
         async with self._recorded("keys.kill" if kills else "keys.revoke", key_id, author):
             await self._topic.put(Revocation.name(key_id), revocation.encoded())
-        await self._topic.put(key_id, stored.encoded(), seconds=KEPT_SECONDS)
+        await self._topic.put(key_id, entry, seconds=KEPT_SECONDS)
         for name in tuple(self._topic.entries):
             revoked = Revocation.revokes(name)
             if revoked is not None and revoked not in self._topic.entries:
                 await self._topic.remove(name)
-        return self.show(key_id)
+        return self._shown(key_id)
 
-    def _found(self, key_id: str) -> StoredKey:
+    def _entry(self, key_id: str) -> bytes:
         entry = self._topic.entries.get(key_id)
         if entry is None or Revocation.revokes(key_id) is not None:
             there = (
                 "is in the config, which is where it can be changed" if key_id in self._taken else "is not in the store"
             )
             raise Refused(refusal("not_found", f"key {key_id!r} {there}"))
+        return entry
+
+    def _found(self, key_id: str) -> StoredKey:
         try:
-            return StoredKey.of(entry)
+            return StoredKey.of(self._entry(key_id))
         except (ValueError, TypeError) as error:
             raise Refused(refusal("not_found", f"key {key_id!r} cannot be read: {error}")) from error
+
+    def _shown(self, key_id: str) -> dict[str, Any]:
+        """Return what is known of a key also where that is next to nothing."""
+        try:
+            return self.show(key_id)
+        except Refused as refused:
+            problem = refused.refusal.detail
+        except (ValueError, TypeError, OverflowError) as error:
+            problem = f"key {key_id!r} says nothing sensible: {error}"
+        return {"id": key_id, "status": "unreadable", "problem": problem}
 
     def _revocation(self, key_id: str) -> Revocation | None:
         entry = self._topic.entries.get(Revocation.name(key_id))

@@ -114,9 +114,12 @@ def test_an_agent_that_nobody_may_call_is_a_warning(file: Path) -> None:
     agents = "".join(f'[agents.{role}]\nurl = "http://x"\nrequired_role = "{role}"\n' for role in ("user", "boss"))
     file.write_text(f'pipeline.plugins = ["api_keys", "roles"]\n{agents}{key}')
     warning = (
-        "aiogate: warning: agents.boss.required_role: nobody may call it: no principal has the role boss (line 7)\n"
+        "aiogate: warning: agents.boss.required_role: nobody may call it: no principal has the role boss, "
+        "unless a key of the store has it (line 7)\n"
     )
     assert check(file).stderr == warning
+    file.write_text(f'pipeline.plugins = ["api_keys", "roles"]\n{agents}[plugins.api_keys]\nstore = false\n{key}')
+    assert check(file).stderr == warning.replace(", unless a key of the store has it", "")
 
 
 def test_a_limit_that_can_never_bind_is_a_warning(file: Path) -> None:

@@ -96,3 +96,27 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+SILENT = {"serve", "schema", "completion", "usage export"}
+"""Commands that print what is for programs anyway, or nothing."""
+
+
+def commands(name: str, command: click.Command) -> dict[str, click.Command]:
+    """Return what can be called of a command, each by its words."""
+    if not isinstance(command, click.Group):
+        return {name: command}
+    below = {f"{name} {word}": one for word, one in command.commands.items()}
+    return below | ({name: command} if command.invoke_without_command else {})
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_every_command_speaks_json_and_who_asks_a_gateway_can_say_where_and_prove_it(name: str) -> None:
+    found = _aiogate.get_command(click.Context(_aiogate), name)
+    assert found is not None
+    for words, command in commands(name, found).items():
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert "--json" in options or words in SILENT, words
+        assert ("--url" in options) == ("--token-file" in options), words
+        assert "--admin" not in options or "--url" in options, words
+        assert not options & {"--token", "--password"}, words

@@ -60,6 +60,11 @@ async def test_status_is_one_screen_and_its_exit_code_says_whether_all_is_well(
     await (await client.post(f"{gateway.admin_url}/api/breaker/support/open?actor=me&reason=why")).release()
     unwell = await asked("status", "--url", gateway.admin_url, "--json")
     assert (unwell.exit_code, orjson.loads(unwell.stdout)["unwell"]) == (4, ["agent support: breaker held_open"])
+    await (await client.post(f"{gateway.admin_url}/api/breaker/support/reset?actor=me&reason=why")).release()
+    killed = await asked("kill", "--principal", "bob", "--reason", "why", "--url", gateway.admin_url)
+    assert killed.exit_code == 0
+    unwell = await asked("status", "--url", gateway.admin_url)
+    assert (unwell.exit_code, unwell.output.splitlines()[0].partition(", ")[2]) == (4, "principal bob killed")
     nobody = await asked("status", "--url", "http://127.0.0.1:1")
     assert (nobody.exit_code, nobody.stderr.startswith("aiogate: no gateway answers at 127.0.0.1:1: ")) == (1, True)
 
@@ -86,6 +91,7 @@ async def test_agents_budgets_and_limits_are_listed_with_what_is_left(gateway: R
     )
     assert (common["name"], common["per"], common["left"], common["seconds"]) == ("all", {}, 998, 3600.0)
     assert 3500 < own["reset_seconds"] <= 3600
+    assert 3500 < common["reset_seconds"] <= 3600
     listed = (await asked("limits", "--agent", "support", env=env)).output.splitlines()[2:]
     assert [line.split()[:3] for line in listed] == [["rate_limit", "anonymous,", "support"]]
 

@@ -185,7 +185,7 @@ def test_keys_have_names_however_they_come() -> None:
 
 
 def a_look(at: float, calls: int, errors: int = 0) -> dict[str, Any]:
-    agent = {"id": "a", "open": 1, "calls": calls, "refused": 0, "errors": errors, "breaker": None}
+    agent = {"id": "a", "open": 1, "calls": calls, "refused": 0, "errors": errors, "breaker": None, "halted": None}
     return {"time": at, "exchanges": [], "agents": [{**agent, "seconds": [["1.0", calls], ["+Inf", calls]]}]}
 
 

@@ -9,15 +9,17 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
+import pytest
 
 from tests.e2e.conftest import KEY, Served, config, serving
+from tests.state.redis_server import redis_server
 
 _log = logging.getLogger(__name__)
 STREAMS = int(os.environ.get("AIOGATE_KILL_STREAMS", "100"))
@@ -100,8 +102,9 @@ class Client:
         self.writer.transport.abort()
 
 
-def with_budget(agent_url: str) -> dict[str, Any]:
-    wanted = config(agent_url)
+def with_budget(agent_url: str, workers: int = 1, **more: Any) -> dict[str, Any]:
+    wanted = {**config(agent_url), **more}
+    wanted["server"]["workers"] = workers
     wanted["server"]["max_exchanges_per_principal"] = 5000
     wanted["pipeline"]["plugins"] = ["api_keys", "roles", "budgets", "cost"]
     wanted["agents"] = {name: {"url": agent_url, "cost_center": "data"} for name in ("doomed", "spared")}
@@ -124,8 +127,23 @@ async def held(served: Served) -> int:
         return sum(budget["held"] for budget in await response.json())
 
 
-async def test_a_kill_ends_all_streams_of_an_agent_within_a_second(tmp_path: Path) -> None:
-    async with asyncio.timeout(SECONDS), endless_agent() as url, serving(with_budget(url), tmp_path, SECONDS) as served:
+@pytest.fixture(params=[1, 2], ids=["one process", "two workers"])
+def of_workers(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """Return what the config has more where there are several workers, which share a Redis."""
+    if request.param == 1:
+        yield {}
+        return
+    pytest.importorskip("gunicorn", reason="gunicorn is not installed: there are no workers without it")
+    with redis_server() as server:
+        yield {"workers": request.param, "state": {"url": server.url, "timeout_seconds": 5.0}}
+
+
+async def test_a_kill_ends_all_streams_of_an_agent_within_a_second(of_workers: dict[str, Any], tmp_path: Path) -> None:
+    async with (
+        asyncio.timeout(SECONDS),
+        endless_agent() as url,
+        serving(with_budget(url, **of_workers), tmp_path, SECONDS) as served,
+    ):
         doomed: list[Client] = []
         for begin in range(0, STREAMS, 100):
             some = min(100, STREAMS - begin)

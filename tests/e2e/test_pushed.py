@@ -177,17 +177,21 @@ async def test_a_config_that_is_pushed_is_in_force_everywhere_and_no_call_fails(
 
 
 async def test_what_takes_a_restart_is_said_and_in_force_after_one(agent: FakeAgent, tmp_path: Path) -> None:
-    """And a gateway that is started while Redis is away says why it cannot be."""
+    """Two workers go over together, and speak with one voice."""
     path = write(tmp_path, agent, 1)
     await told("push", path)
-    async with served_by(tmp_path, "serve", TOKEN="one"):
+    async with served_by(tmp_path, "serve", "--workers", "2", TOKEN="one") as served:
+        await pushed("push", write(tmp_path, agent, 2))
+        for _ in range(10):
+            assert await versions(served) == [["Bearer one", "2"]]
         text = path.read_text().replace('dir = "journal"', 'dir = "elsewhere"')
         path.write_text(text)
         done = await pushed("push", path)
         [restart] = done["gateways"][0]["needs_restart"]
         assert restart.startswith("journal.dir: stays ")
+        assert [gateway["generation"] for gateway in done["gateways"]] == [3]
     async with served_by(tmp_path, "serve", TOKEN="one") as served:
-        assert await versions(served) == [["Bearer one", "1"]]
+        assert await versions(served) == [["Bearer one", "2"]]
     assert (tmp_path / "elsewhere").is_dir()
 
 

@@ -1,6 +1,7 @@
 """The backlog: what was not acknowledged comes again, in order, whoever reads it and however it is interrupted."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from aiogate.errors import JournalError
 from aiogate.exchange import Clock
 from aiogate.journal.action import encode_action
-from aiogate.journal.backlog import Backlog, Batch
+from aiogate.journal.backlog import Backlog, Batch, source_of
 from aiogate.journal.keeper import Keeper
 from aiogate.journal.sealed import seal
 from aiogate.journal.writer import Journal
@@ -63,6 +64,14 @@ def test_what_was_not_acknowledged_comes_again_also_after_a_restart(tmp_path: Pa
     third.measure()
     assert third.behind == 0
     third.close()
+
+
+def test_all_who_ask_at_once_get_one_and_the_same_source(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(source_of, [tmp_path] * 40))) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["source.id"]
+    with pytest.raises(JournalError, match="No such file"):
+        source_of(tmp_path / "missing")
 
 
 def test_of_several_processes_one_reads_it(tmp_path: Path) -> None:

@@ -129,6 +129,20 @@ async def test_revocations_of_keys_that_are_gone_go_with_the_next_one(desk: Desk
     assert desk.topic.entries.keys() == {"two", "!two"}
 
 
+async def test_a_key_that_cannot_be_read_is_listed_and_can_be_revoked(desk: Desk) -> None:
+    await desk.book().create(attrs.evolve(ALICE, id="k"), EVE)
+    await desk.topic.put("k", desk.topic.entries["k"][:-1] + b',"only_agents":["x"]}')
+    [known] = desk.book().list()
+    assert (known["id"], known["status"]) == ("k", "unreadable")
+    assert "of another version of aiogate" in known["problem"]
+    await desk.topic.put("odd", b'{"id":"odd","principal":"a","digest":"","pepper_id":"","created":"yesterday"}')
+    assert [one["status"] for one in desk.book().list()] == ["unreadable", "unreadable"]
+    await desk.topic.remove("odd")
+    await desk.book().revoke("k", EVE)
+    assert "!k" in desk.topic.entries
+    assert desk.topic.entries["k"].endswith(b',"only_agents":["x"]}')
+
+
 async def test_what_is_over_cannot_begin_and_a_key_that_has_expired_needs_another_end(desk: Desk) -> None:
     yesterday, tomorrow = NOON - timedelta(days=1), NOON + timedelta(days=1)
     assert "over already" in (await refused(desk.book().create(attrs.evolve(ALICE, expires=yesterday), EVE)))[1]

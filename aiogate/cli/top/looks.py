@@ -76,7 +76,7 @@ def _now(one: Mapping[str, Any], before: Mapping[str, Any] | None, passed: float
         seconds = since_then(one["seconds"], before["seconds"])
         rate = calls / passed
     sent = calls - refused
-    state = "paused" if one.get("paused") else one["breaker"] or "well"
+    state = one["halted"] or one["breaker"] or "well"
     return AgentNow(
         id=one["id"],
         state="well" if state == "closed" else state,

@@ -29,7 +29,7 @@ _KEY: Final[Schema] = {
     "type": "object",
     "properties": {
         "id": _TEXT,
-        "status": {"enum": ["active", "rotating", "expired", "revoked"]},
+        "status": {"enum": ["active", "rotating", "expired", "revoked", "unreadable"]},
         **_ASKED,
         **dict.fromkeys(("created", "rotated", "previous_until", "revoked"), _TIME),
         "created_by": _TEXT,

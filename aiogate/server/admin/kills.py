@@ -7,6 +7,7 @@ import logging
 from difflib import get_close_matches
 from typing import Any, Final
 
+import attrs
 from aiohttp import web
 
 from aiogate.errors import Refused, refusal
@@ -18,9 +19,12 @@ from aiogate.server.admin.running import Running, gateway_of
 from aiogate.server.halts import Halt
 from aiogate.server.halts.halt import TARGETS, Kind, duration
 from aiogate.server.halts.in_force import Done
+from aiogate.server.siblings import from_a_sibling
 
-__all__ = ["HALT", "ROUTES", "plain_halt"]
+__all__ = ["HALT", "KNOW", "ROUTES", "know", "plain_halt"]
 
+KNOW: Final = "/siblings/kill"
+"""Where workers of one machine tell each other of a kill, and hear how many exchanges it has ended there."""
 _log: Final = logging.getLogger(__name__)
 _TEXT: Final[Schema] = {"type": "string"}
 _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
@@ -46,7 +50,7 @@ _DONE: Final[Schema] = {
     "additionalProperties": False,
     "properties": {
         **_FACTS,
-        "cut": {"type": "integer", "description": "Exchanges of this gateway that it has ended."},
+        "cut": {"type": "integer", "description": "Exchanges that it has ended on this machine."},
         "everywhere": {"type": "boolean", "description": "All gateways know; else they are told as soon as they can."},
         "kept": {"type": "boolean", "description": "It outlives a restart of this process."},
         "journaled": {"type": "boolean"},
@@ -111,6 +115,13 @@ async def _resume(request: web.Request) -> web.Response:
     return json([await _lifted(gateway, asked, halt.id) for halt in pauses])
 
 
+async def know(request: web.Request) -> web.Response:
+    """Obey what another worker of this machine was told."""
+    if not from_a_sibling(request):
+        raise Refused(refusal("not_found", "there is no such route"))
+    return json(gateway_of(request).house.halts.know(Halt.decode(await request.read())))
+
+
 def _made(gateway: Running, asked: Asked, kind: Kind, **targets: str | None) -> Halt:
     if not asked.reason:
         raise Refused(refusal("bad_request", "reason: say why; callers are told, and it is in the journal"))
@@ -124,6 +135,9 @@ def _made(gateway: Running, asked: Asked, kind: Kind, **targets: str | None) -> 
 
 async def _begun(gateway: Running, asked: Asked, halt: Halt) -> web.Response:
     done = await gateway.house.halts.begin(halt)
+    if gateway.house.siblings.folder is not None:
+        others = await gateway.house.siblings.gather(KNOW, "POST", attrs.asdict(halt))
+        done = attrs.evolve(done, cut=done.cut + sum(others))
     return json(_said(gateway, done, journaled=_journaled(gateway, halt.kind, asked, halt)))
 
 

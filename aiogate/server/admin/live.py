@@ -56,6 +56,7 @@ _AGENT: Final[Schema] = record(
         "cost_nanousd": COUNT,
         "seconds": array({"type": "array", "prefixItems": [TEXT, NUMBER], "minItems": 2, "maxItems": 2}),
         "breaker": maybe(TEXT),
+        "halted": {"enum": ["killed", "paused", None]},
     }
 )
 ROUTES: Final = (

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from aiogate.errors import Problem, refusal
 from aiogate.server.admin.answers import json, problem
+from aiogate.server.admin.kills import KNOW, know
 from aiogate.server.admin.running import gateway_of
 from aiogate.server.siblings import from_a_sibling
 from aiogate.server.together import ROUTE, Together
@@ -18,7 +19,8 @@ Said = Mapping[str, Any]
 
 
 def add_siblings_routes(app: web.Application) -> None:
-    """Let siblings lead a reload."""
+    """Let siblings lead a reload, and tell of kills."""
+    app.router.add_post(KNOW, know)
     app.router.add_post(ROUTE + "/{step}", _reload)
 
 

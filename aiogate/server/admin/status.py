@@ -7,6 +7,7 @@ from aiohttp import web
 
 from aiogate import __version__
 from aiogate.server.admin.answers import json
+from aiogate.server.admin.kills import HALT, plain_halt
 from aiogate.server.admin.reload import REPORT, plain_report
 from aiogate.server.admin.route import Route, Schema
 from aiogate.server.admin.running import Running, Tells, gateway_of
@@ -46,7 +47,9 @@ async def _status(request: web.Request) -> web.Response:
     gateway = gateway_of(request)
     budgets = tightest(await budgets_of(gateway.generation))
     agents = _agents(gateway.generation)
-    mine = {**verbose(gateway), "checks": gateway.ready(), "agents": agents, "budgets": budgets, **worker_of(request)}
+    halts = [plain_halt(halt, gateway.house.clock.wall()) for halt in gateway.house.halts.current()]
+    said = {"checks": gateway.ready(), "agents": agents, "budgets": budgets, "halts": halts}
+    mine = {**verbose(gateway), **said, **worker_of(request)}
     return json(await of_all(request, mine, merged_status))
 
 
@@ -93,6 +96,7 @@ _FACTS: Final[dict[str, Schema]] = {
     "checks": {"type": "object", "additionalProperties": FLAG},
     "budgets": array(BUDGET),
     "workers": array(_WORKER),
+    "halts": array(HALT),
 }
 ROUTES: Final = (
     Route(

@@ -1,8 +1,6 @@
 """What was used and spent, out of the journal's totals: by whom, for whom and where; names, unlike in metrics."""
 
 import asyncio
-import re
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +8,7 @@ import attrs
 from aiohttp import web
 
 from aiogate.errors import JournalError, Refused, refusal
+from aiogate.journal.moments import moment_of
 from aiogate.journal.sums import DIMENSIONS, Sums, sums
 from aiogate.journal.totals import Totals
 from aiogate.server.admin.answers import json
@@ -19,8 +18,6 @@ from aiogate.server.admin.schemas import COUNT, TEXT, array, maybe, record
 
 __all__ = ["ROUTES"]
 
-_AGO: Final = re.compile(r"(?P<count>[0-9]{1,6})(?P<unit>[mhd])")
-_SECONDS: Final = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 _ONLY: Final = ("principal", "department", "agent", "cost_center", "key_id", "model")
 _MOST_ROWS: Final = 10_000
 _SUMS: Final = {field.name: COUNT for field in attrs.fields(Sums)}
@@ -60,18 +57,10 @@ def _named(by: tuple[str, ...], key: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _moment(text: str, name: str, wall: float) -> float:
-    """Return the wall time that ``7d`` ago or ``2026-01-31T00:00:00Z`` is; raises ``Refused``."""
-    match = _AGO.fullmatch(text)
-    if match is not None:
-        return wall - int(match["count"]) * _SECONDS[match["unit"]]
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        detail = f"{name}: expected 7d, 12h, 30m or a time such as 2026-01-31T00:00:00Z"
-        raise Refused(refusal("bad_request", detail))
-    return found.timestamp()
+        return moment_of(text, wall).timestamp()
+    except ValueError as error:
+        raise Refused(refusal("bad_request", f"{name}: {error}")) from error
 
 
 ROUTES: Final = (

@@ -26,7 +26,7 @@ def read_halts(directory: Path) -> list[Halt]:
     path = directory / HALTS_FILE
     try:
         return [Halt.decode(line) for line in path.read_bytes().splitlines()]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, orjson.JSONDecodeError, ValueError) as error:
         msg = f"{path} cannot be read, so nobody knows which agents and callers are killed: {error}; "

@@ -66,6 +66,8 @@ class Halts:
     _own: dict[str, Halt] = attrs.field(factory=dict)
     """Those that the board does not have yet."""
     _known: dict[str, Halt] = attrs.field(factory=dict)
+    _cuts: dict[str, int] = attrs.field(factory=dict)
+    """How many exchanges each has ended here."""
     _saving: asyncio.Lock = attrs.field(factory=asyncio.Lock)
     _is_saved: bool = True
     _is_kept: bool = True
@@ -143,6 +145,16 @@ class Halts:
         await self._tell()
         return Done(halt=halt, cut=cut, everywhere=halt.id not in self._own, kept=await self._save())
 
+    def know(self, halt: Halt) -> int:
+        """Know of one that another worker has put in force; return how many exchanges it has ended here, now or before.
+
+        The board tells it too, a moment earlier or later.
+        """
+        if halt.id not in self._known:
+            self._own[halt.id] = halt
+            self._take(halt)
+        return self._cuts.get(halt.id, 0)
+
     async def lift(self, halt_id: str) -> Done:
         """End one, everywhere; raises ``Refused``: nothing has changed."""
         halt = next((one for one in self.current() if one.id == halt_id), None)
@@ -170,8 +182,11 @@ class Halts:
             return
         if halt is None:
             self._known.pop(key, None)
+            self._cuts.pop(key, None)
         elif halt != self._known.get(key):
             self._take(halt)
+        if halt is not None:
+            self._own.pop(key, None)  # it is on the board
         self._refresh()
         if self._spawn is not None:
             self._spawn(self._saved())
@@ -184,7 +199,11 @@ class Halts:
         if not is_new:
             return 0
         self.heard(halt)
-        return 0 if halt.kind == "pause" or halt.has_passed(self._clock.wall()) else self.cut(halt)
+        if halt.kind == "pause" or halt.has_passed(self._clock.wall()):
+            self._cuts.pop(halt.id, None)
+            return 0
+        cut = self._cuts[halt.id] = self.cut(halt)
+        return cut
 
     def _refresh(self) -> None:
         wall, found = self._clock.wall(), dict(self._own)

@@ -26,6 +26,7 @@ _CHECK_SECONDS: Final = 1.0
 _ASK_SECONDS: Final = 2.0
 _ROWS: Final = 500
 _ROUNDS: Final = 5
+_SHOWN_BYTES: Final = 80
 
 
 class RedisBoard:
@@ -158,6 +159,8 @@ class RedisBoard:
             except StateError as error:
                 self._fell(error)
                 await asyncio.sleep(_CHECK_SECONDS / 4)
+            except Exception as error:  # noqa: BLE001 - the border of a round: what is no entry ends nothing
+                self._fell(StateError(f"what is in Redis is not understood: {error!r}"))
 
     async def _keep_hearing(self) -> None:
         told = False
@@ -177,7 +180,11 @@ class RedisBoard:
             await asyncio.sleep(_CHECK_SECONDS / 2)
 
     def _hear(self, message: bytes) -> None:
-        name, change = change_of(message)
+        try:
+            name, change = change_of(message)
+        except ValueError:
+            _log.error("somebody else speaks on the channel of the board: %r", message[:_SHOWN_BYTES])
+            return
         topic = self.topic(name)
         if change is None or not topic.take(change):
             topic.is_behind = True

@@ -143,6 +143,21 @@ async def test_a_gateway_that_was_away_brings_nothing_back_that_was_taken_away(m
     assert not one.topic("keys").entries
 
 
+async def test_what_others_have_written_there_ends_nothing(make: Make, server: RedisServer) -> None:
+    one, two = await make(), await make()
+    await until(lambda: two._hears._connection is not None)
+    for message in ("", "hello", "\n\n", "kills 1 x 3 4 5 + 6\n"):
+        await asyncio.to_thread(server.call, "PUBLISH", "aiogate:{board}:versions:changes", message)
+    await one.topic("kills").put("alice", b"1")
+    await within(WITHIN_SECONDS, lambda: "alice" in two.topic("kills").entries)
+    await asyncio.to_thread(server.call, "HSET", "aiogate:{board}:topic:kills", "bob", "nothing of ours")
+    await one.topic("keys").put("carol", b"1")
+    await within(WITHIN_SECONDS, lambda: "carol" in two.topic("keys").entries)
+    await asyncio.to_thread(server.call, "HDEL", "aiogate:{board}:topic:kills", "bob")
+    await one.topic("kills").remove("alice")
+    await until(lambda: not two.topic("kills").entries and two.degraded is None)
+
+
 async def test_a_user_who_may_not_publish_nor_subscribe_knows_a_second_later(make: Make, server: RedisServer) -> None:
     server.call("ACL", "SETUSER", "default", "-publish", "-subscribe")
     one, two = await make(), await make()
