@@ -22,7 +22,7 @@ __all__ = ["Host", "allow_many_files", "loop_factory", "serve"]
 _YOUNG_OBJECTS: Final = 20_000
 _FAREWELL_SECONDS: Final = 0.5
 _LONGEST_TURN_SECONDS: Final = 0.001
-"""So long may a thread beside the loop keep the interpreter while an exchange waits for it; usual is five times that."""
+"""So long may a thread beside the loop keep the interpreter while an exchange waits; usual is five times that."""
 
 
 class Host(Protocol):
