@@ -130,7 +130,10 @@ def history(config: Path, state: str | None, prefix: str | None, *, as_json: boo
 @_CONFIG
 @_STORE
 @prefix_option
-def diff(one: str | None, other: str | None, config: Path, state: str | None, prefix: str | None) -> None:
+@_JSON
+def diff(  # noqa: PLR0913 - one argument for each option
+    one: str | None, other: str | None, config: Path, state: str | None, prefix: str | None, *, as_json: bool
+) -> None:
     """Compare two configs."""
     from aiogate.cli.publish import history_of, text_of  # noqa: PLC0415 - as above
 
@@ -144,7 +147,12 @@ def diff(one: str | None, other: str | None, config: Path, state: str | None, pr
     elif other is None:
         other = str(numbers[-1]) if numbers else "1"
     (before, was), (after, now) = (text_of(which, pushed) for which in (one, other or ""))
-    for line in difflib.unified_diff(was.splitlines(), now.splitlines(), before, after, lineterm=""):
+    lines = list(difflib.unified_diff(was.splitlines(), now.splitlines(), before, after, lineterm=""))
+    if as_json:
+        said = {"before": before, "after": after, "differ": bool(lines), "diff": lines}
+        click.echo(orjson.dumps(said, option=orjson.OPT_INDENT_2))
+        return
+    for line in lines:
         click.echo(line)
 
 

@@ -16,9 +16,18 @@ import attrs
 
 from aiogate.errors import JournalError
 from aiogate.exchange import Clock
+from aiogate.journal.ledger import Ledger
 from aiogate.journal.reader import Torn
 from aiogate.journal.sealed import found, length, seal
-from aiogate.journal.segment import SEALED_SUFFIX, TORN_SUFFIX, is_being_written, is_made_by_us, modified, segments
+from aiogate.journal.segment import (
+    SEALED_SUFFIX,
+    TORN_SUFFIX,
+    is_being_written,
+    is_made_by_us,
+    modified,
+    name_of,
+    segments,
+)
 from aiogate.journal.totals import Totals
 from aiogate.settings.model import JournalSettings
 
@@ -45,11 +54,13 @@ class Keeper:
     Args:
         settings: the config's ``[journal]``.
         clock: says which segments are too old.
+        ledger: sums of what this process appends, which then need not be read; None: everything is.
     """
 
     _settings: JournalSettings
     _clock: Clock
     _seconds: float = 5.0
+    _ledger: Ledger | None = None
     may_go: Callable[[Path], bool] = attrs.field(default=lambda _path: True, init=False)
     """Whether a segment may be removed whose time is over."""
     may_keep: Callable[[], bool] = attrs.field(default=lambda: True, init=False)
@@ -57,6 +68,8 @@ class Keeper:
     _stopping: threading.Event = attrs.field(factory=threading.Event, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
     _lock: int | None = attrs.field(default=None, init=False)
+    _ends: dict[str, int] = attrs.field(factory=dict, init=False)
+    """How far this process's own segments go, as far as the ledger has said."""
     _trouble: str = attrs.field(default="", init=False)
     _said: set[Torn] = attrs.field(factory=set, init=False)
 
@@ -86,10 +99,21 @@ class Keeper:
         for path in ended:
             self._tidy(path)
         with Totals.of(directory, _SLICE_BYTES) as totals:
-            totals.fold(self._torn, pause=self._breathe)
+            totals.fold(self._torn, pause=self._breathe, until=self._known(totals))
             for path in ended:
                 if totals.has_all_of(path):
                     self._put_away(totals, path)
+
+    def _known(self, totals: Totals) -> dict[str, int]:
+        """Fold what is known without reading; return where reading ends in the segment that is being written."""
+        if self._ledger is None:
+            return {}
+        for stretch in self._ledger.take():
+            self._ends[stretch.name] = stretch.end
+            totals.add(stretch)
+        written = {name_of(path) for path in segments(self._settings.dir) if _is_written(path)}
+        self._ends = {name: end for name, end in self._ends.items() if name in written}
+        return self._ends
 
     def _run(self) -> None:
         while not self._stopping.wait(self._seconds):

@@ -18,7 +18,7 @@ from aiogate.journal.record import timestamp
 from aiogate.journal.sealed import DamagedError, length, open_segment
 from aiogate.journal.segment import SEALED_SUFFIX, modified, name_of, opened, segments
 
-__all__ = ["Positions", "Record", "Torn", "ends", "follow", "parsed", "records", "unread"]
+__all__ = ["Positions", "Record", "Torn", "ends", "follow", "parsed", "parsed_text", "records", "unread"]
 
 Record = dict[str, Any]
 Positions = dict[str, int]
@@ -153,10 +153,13 @@ def ends(directory: Path) -> Positions:
 
 def parsed(line: bytes) -> Record | None:
     """Return the record on a line; None when the line is torn."""
-    if not line.endswith(b"\n"):
-        return None
+    return parsed_text(line) if line.endswith(b"\n") else None
+
+
+def parsed_text(text: bytes) -> Record | None:
+    """Return the record on a line that is whole, with its line feed or without; None when it holds none."""
     try:
-        record = orjson.loads(line)
+        record = orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
     return record if isinstance(record, dict) and isinstance(record.get("time"), str) else None

@@ -16,7 +16,16 @@ from aiogate.calls import Call
 from aiogate.exchange import Attempt, Exchange, Usage
 from aiogate.journal.chain import LINK_BYTES
 
-__all__ = ["PATH_CHARACTERS", "RECORD_BYTES", "encode", "payer_of", "timestamp"]
+__all__ = [
+    "MODEL_CHARACTERS",
+    "PATH_CHARACTERS",
+    "RECORD_BYTES",
+    "encode",
+    "escaped",
+    "payer_of",
+    "timestamp",
+    "written_down",
+]
 
 RECORD_BYTES: Final = 1023 - LINK_BYTES
 """A record is never longer, its line feed included, before it is chained: in the journal it stays below 1 KiB."""
@@ -24,7 +33,7 @@ PATH_CHARACTERS: Final = 256
 """What is kept of a path; less where the record would grow too long."""
 
 _FROM_OUTSIDE_CHARACTERS: Final = {"trace_id": 32, "method": 16, "client": 48}
-_MODEL_CHARACTERS: Final = 64
+MODEL_CHARACTERS: Final = 64
 _SHORT_MODEL_CHARACTERS: Final = 32
 _DISPENSABLE: Final = (  # the cost has been reckoned with them
     "output_audio_tokens",
@@ -56,12 +65,17 @@ def encode(exchange: Exchange) -> bytes:
     path; then names become their digests, so that two callers stay two, and attempts a sign; then the rarest
     classes of tokens are left out.
     """
+    return written_down(exchange)[0]
+
+
+def written_down(exchange: Exchange) -> tuple[bytes, bool]:
+    """Return the record as ``encode`` does, and whether nothing in it had to give way."""
     facts = _facts(exchange)
     try:
         line = orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE)
     except orjson.JSONEncodeError:  # a lone surrogate, or an integer of more than 64 bits
-        return _fitted(facts)
-    return line if len(line) <= RECORD_BYTES else _fitted(facts)
+        return _fitted(facts), False
+    return (line, True) if len(line) <= RECORD_BYTES else (_fitted(facts), False)
 
 
 def timestamp(wall: float) -> str:
@@ -94,7 +108,7 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912, PLR091
             facts["department"] = principal.department
     facts["agent"] = agent.id if agent is not None else None
     facts["method"] = exchange.method
-    facts["path"] = _escaped(exchange.full_path, PATH_CHARACTERS)
+    facts["path"] = escaped(exchange.full_path, PATH_CHARACTERS)
     facts["status"] = exchange.status
     facts["outcome"] = exchange.outcome
     facts["code"] = refused.code if refused is not None else None
@@ -134,9 +148,9 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912, PLR091
 
 def _call(call: Call, failure: str | None) -> dict[str, str]:
     """Return what was called, the tool where it was one, and how it has failed, if it has with a status of 200."""
-    said = {"method": _escaped(call.method, _CALL_CHARACTERS)} if call.method else {}
+    said = {"method": escaped(call.method, _CALL_CHARACTERS)} if call.method else {}
     if call.tool:
-        said["tool"] = _escaped(call.tool, _CALL_CHARACTERS)
+        said["tool"] = escaped(call.tool, _CALL_CHARACTERS)
     if failure is not None:
         said["failed"] = failure
     return said
@@ -149,7 +163,7 @@ def _attempts(attempts: tuple[Attempt, ...]) -> list[Any]:
     for one in attempts:
         ended = one.code if one.status is None else one.status
         fact = {
-            "endpoint": _escaped(one.endpoint, _ENDPOINT_CHARACTERS),
+            "endpoint": escaped(one.endpoint, _ENDPOINT_CHARACTERS),
             "ended": ended,
             "seconds": round(one.seconds, 4),
         }
@@ -185,7 +199,7 @@ def _overhead(exchange: Exchange, ended: float) -> float:
 def _usage(usage: Usage) -> dict[str, Any]:
     facts: dict[str, Any] = {"source": usage.source}
     if usage.model is not None:
-        facts["model"] = _escaped(usage.model, _MODEL_CHARACTERS)
+        facts["model"] = escaped(usage.model, MODEL_CHARACTERS)
     if usage.input_tokens is not None:
         facts["input_tokens"] = usage.input_tokens
     if usage.cached_input_tokens is not None:
@@ -205,7 +219,7 @@ def _usage(usage: Usage) -> dict[str, Any]:
     return facts
 
 
-def _escaped(text: str, characters: int) -> str:
+def escaped(text: str, characters: int) -> str:
     """Return the text cut, with everything percent-encoded that JSON would make longer."""
     if len(text) <= characters and text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return text
@@ -226,7 +240,7 @@ def _fitted(facts: Mapping[str, Any]) -> bytes:
     tame = {name: _tame(fact) for name, fact in facts.items()}
     for name, characters in _FROM_OUTSIDE_CHARACTERS.items():
         if name in tame:
-            tame[name] = _escaped(tame[name], characters)
+            tame[name] = escaped(tame[name], characters)
     line = orjson.dumps(tame, option=orjson.OPT_APPEND_NEWLINE)
     for name in ("detail", "attempts", "path"):
         if len(line) > RECORD_BYTES and name in tame:

@@ -6,6 +6,7 @@ use, days and hours begin with one.
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import attrs
@@ -13,7 +14,7 @@ import orjson
 
 from aiogate.journal.reader import Record
 
-__all__ = ["COUNTS", "LARGEST", "NAMES", "QUARTER_SECONDS", "TOKENS", "Key", "Tally"]
+__all__ = ["CALLS", "COST", "COUNTS", "LARGEST", "NAMES", "QUARTER_SECONDS", "TOKENS", "UNPRICED", "Key", "Tally"]
 
 QUARTER_SECONDS: Final = 900
 
@@ -38,8 +39,10 @@ LARGEST: Final = 2**63 - 1
 
 _QUARTERS: Final = {f"{minute:02}": f"{minute // 15 * 15:02}" for minute in range(60)}
 _FAILED_STATUS: Final = 400
-_CALLS, _REFUSED, _UNPRICED, _COST = range(4)
+CALLS, _REFUSED, UNPRICED, COST = range(4)
+"""Where some of them stand."""
 _PLACES: Final = {name: COUNTS.index(name) for name in TOKENS}
+_NO_FIGURE: Final = "a figure is no integer, or below 0"
 _SHARES: Final = (int, float)
 _LEAST_SHARE: Final = 0.01
 _WHOLE: Final = 100
@@ -49,9 +52,9 @@ Key = tuple[str, ...]
 
 @attrs.define
 class Tally:
-    """Sums of some records, by the quarter's text and ``NAMES``."""
+    """Sums of some records, by the beginning of a quarter in seconds since 1970 and ``NAMES``."""
 
-    _sums: dict[Key, list[int]] = attrs.field(factory=dict)
+    _sums: dict[tuple[int, Key], list[int]] = attrs.field(factory=dict)
 
     def __bool__(self) -> bool:
         """Tell whether there was any record."""
@@ -59,50 +62,56 @@ class Tally:
 
     def add(self, record: Record) -> None:
         """Add a record; raises ``ValueError`` for one whose figures are none."""
-        usage, time = record["usage"], record["time"]
-        shares = record.get("cost_centers")
-        key = (
-            time[:14] + _QUARTERS[time[14:16]],
-            record.get("principal") or "",
-            record.get("department") or "",
-            record.get("agent") or "",
-            record.get("cost_center") or "",
+        usage, time, get = record["usage"], record["time"], record.get
+        shares = get("cost_centers")
+        names = (
+            get("principal") or "",
+            get("department") or "",
+            get("agent") or "",
+            get("cost_center") or "",
             "" if shares is None else _split(shares),
-            record.get("key_id") or "",
+            get("key_id") or "",
             usage.get("model") or "",
             usage["source"],
         )
         cost = record["cost_nanousd"]
-        tokens = [(_PLACES[name], figure) for name, figure in usage.items() if name in _PLACES]
-        figures = [0 if cost is None else cost, *(figure for _, figure in tokens)]
-        if any(type(figure) is not int or not 0 <= figure <= LARGEST for figure in figures):
-            msg = "a figure is no integer, or below 0"
-            raise ValueError(msg)
+        if cost is not None and (type(cost) is not int or not 0 <= cost <= LARGEST):
+            raise ValueError(_NO_FIGURE)
+        tokens = []
+        for name, figure in usage.items():
+            place = _PLACES.get(name)
+            if place is not None:
+                if type(figure) is not int or not 0 <= figure <= LARGEST:
+                    raise ValueError(_NO_FIGURE)
+                tokens.append((place, figure))
         refused = record["outcome"] == "refused"
-        unpriced = cost is None and bool(record.get("unpriced") or _was_answered(record))
-        sums = self._sums.get(key)  # not before all of the record is known to be sound
-        if sums is None:
-            sums = self._begun(key)
-        sums[_CALLS] += 1
-        sums[_REFUSED] += refused
-        sums[_UNPRICED] += unpriced
+        unpriced = cost is None and bool(get("unpriced") or _was_answered(record))
+        # not before all of the record is known to be sound
+        sums = self.sums_of(_seconds(time[:14] + _QUARTERS[time[14:16]]), names)
+        sums[CALLS] += 1
+        if refused:
+            sums[_REFUSED] += 1
+        if unpriced:
+            sums[UNPRICED] += 1
         if cost:
-            sums[_COST] += cost
+            sums[COST] += cost
         for place, figure in tokens:
             sums[place] += figure
 
+    def sums_of(self, quarter: int, names: Key) -> list[int]:
+        """Return the sums of a quarter and names, in the order of ``COUNTS``, to be added to."""
+        sums = self._sums.get((quarter, names))
+        if sums is None:
+            if not all(type(name) is str for name in names):
+                msg = "a name is no text"
+                raise ValueError(msg)
+            sums = self._sums[quarter, names] = [0] * len(COUNTS)
+        return sums
+
     def rows(self) -> Iterator[tuple[int, Key, list[int]]]:
         """Yield the quarter in seconds since 1970, the names and the sums, in the order of ``COUNTS``."""
-        for (quarter, *names), sums in self._sums.items():
-            yield _seconds(quarter), tuple(names), [min(figure, LARGEST) for figure in sums]
-
-    def _begun(self, key: Key) -> list[int]:
-        if not all(type(name) is str for name in key):
-            msg = "a name is no text"
-            raise ValueError(msg)
-        _seconds(key[0])
-        sums = self._sums[key] = [0] * len(COUNTS)
-        return sums
+        for (quarter, names), sums in self._sums.items():
+            yield quarter, names, [min(figure, LARGEST) for figure in sums]
 
 
 def _split(shares: Any) -> str:  # noqa: ANN401 - whatever stands in the record
@@ -119,5 +128,6 @@ def _was_answered(record: Record) -> bool:
     return record.get("agent") is not None and 0 < record.get("status", 0) < _FAILED_STATUS
 
 
+@lru_cache(maxsize=256)
 def _seconds(quarter: str) -> int:
     return int(datetime.fromisoformat(f"{quarter}:00+00:00").timestamp())

@@ -5,7 +5,8 @@ truth: the totals can be deleted and are made anew, save for records whose segme
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
@@ -14,7 +15,8 @@ import attrs
 
 from aiogate.errors import JournalError
 from aiogate.journal.action import is_action
-from aiogate.journal.reader import Record, Torn, parsed
+from aiogate.journal.ledger import Stretch
+from aiogate.journal.reader import Record, Torn, parsed, parsed_text
 from aiogate.journal.sealed import DamagedError, length, open_segment
 from aiogate.journal.segment import name_of, segments
 from aiogate.journal.tally import COUNTS, LARGEST, NAMES, Key, Tally
@@ -86,6 +88,7 @@ class Totals:
         torn: Callable[[Torn], None] = _nothing,
         progress: Callable[[int, int], None] = _nothing,
         pause: Callable[[], None] = _nothing,
+        until: Mapping[str, int] | None = None,
     ) -> int:
         """Fold what is in the journal and not in the totals yet; return how many records.
 
@@ -93,9 +96,13 @@ class Totals:
             torn: is told of what is no record.
             progress: is told how many bytes are done, and of how many, after each transaction.
             pause: is called after each transaction, when nothing is locked.
+            until: bytes of segments, by name, behind which is nothing yet.
         """
-        folded = 0
-        while (behind := self._behind()) and (count := self._fold_all(behind, torn, progress, pause)) is not None:
+        folded, known = 0, until or {}
+        while behind := self._behind(known):
+            count = self._fold_all(behind, torn, progress, pause, known)
+            if count is None:
+                break
             folded += count
         return folded
 
@@ -149,11 +156,21 @@ class Totals:
             self._add("archive", tally)
             self.db.execute("UPDATE segments SET retired = 1 WHERE name = ?", (name,))
 
-    def _behind(self) -> list[tuple[Path, int]]:
+    def add(self, stretch: Stretch) -> int:
+        """Fold a stretch by its sums alone; return how many records, 0 where the segment has to be read."""
+        name, tally = stretch.name, stretch.tally
+        if tally is None or not stretch.segment.path.exists():
+            return 0
+        moved = self._move(name, stretch.begin, stretch.end, tally, stretch.chain.decode())
+        return stretch.count if moved else 0
+
+    def _behind(self, until: Mapping[str, int]) -> list[tuple[Path, int]]:
         """Return the segments of which not all is folded, and how much of each is not."""
         positions = dict(self.db.execute("SELECT name, position FROM segments WHERE NOT retired"))
         retired = {name for (name,) in self.db.execute("SELECT name FROM segments WHERE retired")}
-        rest = [(path, length(path) - positions.get(name_of(path), 0)) for path in segments(self.directory)]
+        found = [(path, name_of(path)) for path in segments(self.directory)]
+        ends = [(path, until[name] if name in until else length(path)) for path, name in found]
+        rest = [(path, end - positions.get(name_of(path), 0)) for path, end in ends]
         return [(path, size) for path, size in rest if size > 0 and name_of(path) not in retired]
 
     def _fold_all(
@@ -162,12 +179,13 @@ class Totals:
         torn: Callable[[Torn], None],
         progress: Callable[[int, int], None],
         pause: Callable[[], None],
+        until: Mapping[str, int],
     ) -> int | None:
         """Fold and return how many records; None: there was no whole line."""
         whole, done, folded = sum(size for _, size in behind), 0, 0
         for path, _ in behind:
             try:
-                for begin, block in self._unread(path):
+                for begin, block in self._unread(path, until.get(name_of(path), sys.maxsize)):
                     count = self._fold_block(path, begin, block, torn)
                     done += len(block)
                     if count is None:
@@ -179,8 +197,8 @@ class Totals:
                 torn(Torn(path=path, offset=self._position(name_of(path)), size=0))
         return folded if done else None
 
-    def _unread(self, path: Path) -> Iterator[tuple[int, bytes]]:
-        """Yield where a block of whole lines begins, and the block."""
+    def _unread(self, path: Path, end: int) -> Iterator[tuple[int, bytes]]:
+        """Yield where a block of whole lines begins, and the block; what lies behind ``end`` is left alone."""
         begin = self._position(name_of(path))
         if begin < 0:
             return
@@ -190,7 +208,7 @@ class Totals:
             return
         with file:
             rest = b""
-            while block := file.read(self.slice_bytes):
+            while block := file.read(min(self.slice_bytes, end - begin - len(rest))):
                 lines, feed, begun = block.rpartition(b"\n")
                 if not feed:
                     rest += block
@@ -208,20 +226,29 @@ class Totals:
 
     def _fold_block(self, path: Path, begin: int, block: bytes, torn: Callable[[Torn], None]) -> int | None:
         tally, name, count, bad, chain = Tally(), name_of(path), 0, list[Torn](), ""
-        for offset, line, record in _records(block):
-            if record is not None and (is_action(record) or _added(tally, record)):
-                count, chain = count + (not is_action(record)), record.get("chain") or ""
-                continue
-            bad.append(Torn(path=path, offset=begin + offset, size=len(line)))
-        with self._writing():
-            if self._position(name) != begin:
-                return None
-            for table in ("quarters", *_COARSE):
-                self._add(table, tally)
-            self.db.execute(_MOVE, (name, begin + len(block), chain))
+        offset = begin
+        for line in block[:-1].split(b"\n"):
+            record, size = parsed_text(line), len(line) + 1
+            if record is None or not ((action := is_action(record)) or _added(tally, record)):
+                bad.append(Torn(path=path, offset=offset, size=size))
+            else:
+                count, chain = count + (not action), record.get("chain") or ""
+            offset += size
+        if not self._move(name, begin, begin + len(block), tally, chain):
+            return None
         for one in bad:
             torn(one)
         return count
+
+    def _move(self, name: str, begin: int, end: int, tally: Tally, chain: str) -> bool:
+        """Add the sums of what lies between two bytes; tell whether it was not folded yet."""
+        with self._writing():
+            if self._position(name) != begin:
+                return False
+            for table in ("quarters", *_COARSE):
+                self._add(table, tally)
+            self.db.execute(_MOVE, (name, end, chain))
+        return True
 
     def _add_row(self, bucket: int, names: Key, sums: list[int]) -> None:
         for table in ("quarters", *_COARSE):
@@ -270,15 +297,6 @@ class Totals:
                 begin = f"bucket - bucket % {size}"
                 sums = f"SELECT {begin}, who, {added} FROM quarters GROUP BY 1, 2"  # noqa: S608 - of constants
                 self.db.execute(f"INSERT INTO {table} {sums}")
-
-
-def _records(block: bytes) -> Iterator[tuple[int, bytes, Record | None]]:
-    """Yield where each line begins, the line, and its record."""
-    offset = 0
-    for text in block[:-1].split(b"\n"):
-        line = text + b"\n"
-        yield offset, line, parsed(line)
-        offset += len(line)
 
 
 def _added(tally: Tally, record: Record) -> bool:

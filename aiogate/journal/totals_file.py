@@ -5,6 +5,7 @@ For ``totals.py``. Knows nothing of records.
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,9 @@ TOTALS_FILE: Final = "totals.sqlite"
 
 _VERSION: Final = 3
 _WAIT_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.005
+_PRIMARY: Final = 0xFF
+"""What of an error's code is the error; the rest tells its kinds apart."""
 _MODE: Final = 0o600
 _SUMS: Final = "(bucket INTEGER NOT NULL, who INTEGER NOT NULL, {}, PRIMARY KEY (bucket, who)) WITHOUT ROWID".format(
     ", ".join(f"{count} INTEGER NOT NULL" for count in COUNTS)
@@ -45,7 +49,7 @@ def connect(directory: Path) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as error:
         raise failure(directory, error) from error
     try:
-        db.execute("PRAGMA journal_mode = WAL")
+        _use_wal(db)
         db.execute("PRAGMA synchronous = NORMAL")
         _prepare(db)
     except (sqlite3.Error, JournalError) as error:
@@ -81,6 +85,24 @@ def is_broken(error: JournalError) -> bool:
     """Tell totals that nobody can read any more from those that are only busy, or on a disk that is full."""
     cause = error.__cause__
     return isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.OperationalError)
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """Let readers and one writer go on side by side.
+
+    SQLite waits for no lock while it changes to that: of processes that make the file at once, as workers do at their
+    first start, one would fail.
+    """
+    end = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+                raise
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return
 
 
 def _prepare(db: sqlite3.Connection) -> None:

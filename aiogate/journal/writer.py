@@ -13,8 +13,10 @@ import attrs
 
 from aiogate.errors import JournalError
 from aiogate.exchange import Clock
+from aiogate.journal.added import Added
 from aiogate.journal.chain import LINK_BYTES, Chain
 from aiogate.journal.disk_sync import DiskSync, force_names
+from aiogate.journal.ledger import Ledger
 from aiogate.journal.segment import Segment, fdatasync
 from aiogate.settings.model import JournalSettings
 
@@ -40,12 +42,14 @@ class Journal:
         settings: the config's ``[journal]``.
         clock: names the segments and tells the days apart.
         healthy: the last thing that was tried has worked; the next line that gets through makes it true again.
+        ledger: sums of what was appended, for the keeper.
         failures: how often something could not be written; ``lost`` records of those for whom that was allowed.
     """
 
     _settings: JournalSettings
     _clock: Clock
     healthy: bool = attrs.field(default=False, init=False)
+    ledger: Ledger = attrs.field(factory=Ledger, init=False)
     _segment: Segment | None = attrs.field(default=None, init=False)
     _sync: DiskSync | None = attrs.field(default=None, init=False)
     _chain: Chain = attrs.field(factory=Chain, init=False)
@@ -86,12 +90,13 @@ class Journal:
         self._opened = True
         self.healthy = self._segment is not None
 
-    def append(self, line: bytes) -> None:
+    def append(self, line: bytes, added: Added | None = None) -> None:
         """Hand one record to the kernel; when this returns it survives the process. Raises ``JournalError``.
 
         Synchronous, one ``write(2)``. After an error no part of the line is in the journal, save under
         ``every record`` when the line was written and only the disk did not answer for it. Under
-        ``on_journal_error = "allow"`` nothing is raised: the record is counted as lost.
+        ``on_journal_error = "allow"`` nothing is raised: the record is counted as lost. ``added`` is what the totals
+        add of it, where that is known.
         """
         try:
             segment = self._segment
@@ -102,13 +107,14 @@ class Journal:
                 or self._clock.wall() >= segment.day_ends
             ):
                 segment = self._segment_for(line)
-            chain = self._chain
+            chain, begin = self._chain, segment.size
             segment.append(chain.linked(line))
             chain.advance()
             if self._sync is not None:
                 self._sync.dirty = True
             elif self._settings.fsync == "every record":
                 fdatasync(segment.fd)
+            self.ledger.note(segment, begin, chain.hash, added)
         except OSError as error:
             failure = self._failure(error)
             if not self._allows:

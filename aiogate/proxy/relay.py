@@ -65,7 +65,8 @@ async def relay(  # noqa: PLR0913, PLR0917 - the two ends and what looks on
             _check(exchange, body)
         await conclude()
         answer.put(first + body)
-        await _catch_up(exchange, answer, watch)
+        if answer.slow:
+            await _catch_up(exchange, answer, watch)
         return
     answer.start(first)
     if keepalive_seconds and not answer.length_known and is_event_stream(exchange):

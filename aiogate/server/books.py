@@ -10,7 +10,8 @@ from typing import Final
 
 from aiogate.claims import Grant
 from aiogate.exchange import Exchange
-from aiogate.journal.record import encode
+from aiogate.journal.added import added
+from aiogate.journal.record import written_down
 from aiogate.server.claim import real_amounts
 from aiogate.server.house import House
 from aiogate.server.phases import with_phases
@@ -24,8 +25,8 @@ async def close_books(exchange: Exchange, house: House) -> None:
     """Record and settle; raises ``JournalError``, with the grant settled all the same."""
     house.metrics.ended(exchange)
     try:
-        line = encode(exchange)
-        house.journal.append(line)
+        line, is_whole = written_down(exchange)
+        house.journal.append(line, added(exchange) if is_whole else None)
         if not house.access_log.is_silent:
             house.access_log.write(with_phases(line, exchange))
         if house.events.on:

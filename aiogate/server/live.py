@@ -24,7 +24,7 @@ _FAILED: Final = 500
 _HALTED: Final = {"kill": "killed", "pause": "paused"}
 _PERIOD: Final = Counted.PERIOD
 _NANOUSD: Final = Measure.NANOUSD
-_LOOKS_AT_ONCE: Final = 64
+_LOOKS_AT_ONCE: Final = 128
 View = Mapping[str, Any]
 
 

@@ -9,6 +9,7 @@ import contextlib
 import gc
 import resource
 import signal
+import sys
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -20,6 +21,8 @@ __all__ = ["Host", "allow_many_files", "loop_factory", "serve"]
 
 _YOUNG_OBJECTS: Final = 20_000
 _FAREWELL_SECONDS: Final = 0.5
+_LONGEST_TURN_SECONDS: Final = 0.001
+"""So long may a thread beside the loop keep the interpreter while an exchange waits; usual is five times that."""
 
 
 class Host(Protocol):
@@ -67,6 +70,7 @@ async def serve(gateway: Gateway, host: Host, seen: Look | None, *, supervised: 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)  # from now on none ends the process
     await gateway.start()
     _spare_the_collector()
+    sys.setswitchinterval(_LONGEST_TURN_SECONDS)
     host.started(gateway)
     followers = [asyncio.create_task(_reload_on(hangup, gateway))]
     if seen is not None:

@@ -309,6 +309,26 @@ async def test_systemd_hears_from_the_supervisor_alone_and_hands_it_a_socket(
             await told(line, b"STOPPING=1")
 
 
+async def test_a_second_signal_cuts_what_the_first_one_waits_for(
+    agent_url: str, server: RedisServer, tmp_path: Path
+) -> None:
+    async with serving_by(2, agent_url, server, tmp_path) as served:
+        streaming = asyncio.create_task(stream(served.url))
+        async with aiohttp.ClientSession() as operator:
+            await until(operator, served, lambda said: said["open_exchanges"] == 1)
+        assert served.process.stderr is not None
+        served.process.terminate()
+        async for line in served.process.stderr:
+            if b"draining: 1 open exchanges" in line:
+                break
+        served.process.terminate()
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await streaming
+        _, logged = await served.process.communicate()
+        assert served.process.returncode == 0, logged.decode()
+        assert served.records()[-1]["outcome"] == "cut"
+
+
 async def told(line: socket.socket, what: bytes) -> bytes:
     """Return what systemd is told that begins so; the watchdog is fed now and then."""
     while not (said := await asyncio.get_running_loop().sock_recv(line, 4096)).startswith(what):

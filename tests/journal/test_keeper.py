@@ -182,10 +182,10 @@ def test_the_thread_goes_round_and_stops_amid_its_work(tmp_path: Path, monkeypat
     began = threading.Event()
     fold = Totals.fold
 
-    def watched(self: Totals, torn: Callable[..., None], pause: Callable[[], None]) -> int:
+    def watched(self: Totals, torn: Callable[..., None], pause: Callable[[], None], **more: Any) -> int:
         began.set()
         assert threading.current_thread() is not threading.main_thread()
-        return fold(self, torn, pause=pause)
+        return fold(self, torn, pause=pause, **more)
 
     monkeypatch.setattr(Totals, "fold", watched)
     keeper = Keeper(settings(tmp_path), Clock(), 0.001)

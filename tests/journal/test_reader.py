@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,13 @@ def test_segments_that_were_written_side_by_side_are_read_by_time(tmp_path: Path
     """Each keeps its own order; one that was opened later is not looked into before its time."""
     write(tmp_path / "20260101T120000000Z-7.jsonl", lines(a_record(1, 0), a_record(4, 30), a_record(3, 20)))
     write(tmp_path / "20260101T120010000Z-8.jsonl.gz", gzip.compress(lines(a_record(2, 10), a_record(5, 40))))
-    late = tmp_path / "20260101T120041000Z-7.jsonl"
-    found = records(tmp_path)
-    write(late, lines(a_record(6, 41)))
-    assert numbers(found) == [1, 2, 4, 3, 5, 6]
+    write(tmp_path / "20260101T120041000Z-7.jsonl", b"torn\n" + lines(a_record(6, 41)))
+    torn: list[Torn] = []
+    found = records(tmp_path, torn=torn.append)
+    assert numbers(islice(found, 4)) == [1, 2, 4, 3]
+    assert not torn
+    assert numbers(found) == [5, 6]
+    assert len(torn) == 1
 
 
 def test_a_journal_without_segments_is_empty(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import gzip
 import random
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from aiogate.journal.reader import Torn, records
 from aiogate.journal.sealed import seal
 from aiogate.journal.sums import Sums, spent_since, split_up, sums
 from aiogate.journal.totals import Totals
-from aiogate.journal.totals_file import TOTALS_FILE
+from aiogate.journal.totals_file import TOTALS_FILE, connect
 from tests.journal.segments import lines, write
 
 MIDNIGHT = 1767225600.0
@@ -281,3 +283,19 @@ def test_a_damaged_segment_is_reported_and_the_others_count(damage: slice, tmp_p
         readable = sum(record["principal"] == "alice" for record in records(tmp_path))
         assert sums(totals, ()).get((), Sums()).calls == 1 + readable
     assert {one.path for one in torn} == ({first} if first.stat().st_size > 4 else set())
+
+
+def test_processes_that_make_the_totals_at_once_wait_for_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As workers do at their first start: SQLite does not always wait while it goes over to WAL; here it never does."""
+    open_it = sqlite3.connect
+    with closing(sqlite3.connect(tmp_path / TOTALS_FILE, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE held (number)")
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM held").fetchall()
+        monkeypatch.setattr(sqlite3, "connect", lambda path, **facts: open_it(path, **{**facts, "timeout": 0}))
+        release = threading.Timer(0.1, lambda: other.execute("COMMIT"))
+        release.start()
+        connect(tmp_path).close()
+        release.join()

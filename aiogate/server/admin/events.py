@@ -20,7 +20,7 @@ __all__ = ["KINDS", "ROUTES"]
 
 KINDS: Final = ("started", "first_byte", "ended", "refused", "breaker", "budget", "limit", "reload", "kill", "gap")
 """What there is; plugins may tell of more."""
-_LOOK_SECONDS: Final = 0.2
+_LOOK_SECONDS: Final = 0.4
 """How late an event may come. What has come meanwhile leaves in one write, and all readers look at the same moments, so
 that those who ask the same share the work."""
 _SILENT_SECONDS: Final = 10.0

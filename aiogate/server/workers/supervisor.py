@@ -7,6 +7,7 @@ import gc
 import importlib
 import logging
 import os
+import queue
 import signal
 import socket
 import sys
@@ -220,6 +221,13 @@ class _Supervisor(Arbiter):  # type: ignore[misc] # gunicorn has no types
         found = self._take_over_config()
         failed = f"; the last reload failed: {found.said}" if found is not None and not found.successful else ""
         self._notifier.ready(f"serving, config {self._fleet.number}{failed}")
+
+    def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
+        """Return the next one alone: those behind the one that stops us are for the stop to hear."""
+        with suppress(queue.Empty):
+            number: int = self.SIG_QUEUE.get(timeout=timeout)
+            return [] if number == self.WAKEUP_REQUEST else [number]
+        return []
 
     def handle_int(self) -> None:
         """Drain, as for SIGTERM."""
