@@ -30,6 +30,7 @@ from aiogate.proxy.upstream import Upstream
 from aiogate.server.access_log import AccessLog
 from aiogate.server.admin import admin_app
 from aiogate.server.admin.guard import check_listener
+from aiogate.server.admin.listener_log import LISTENER_LOG
 from aiogate.server.counters import central_of, open_board, open_state
 from aiogate.server.crowd import SHUTTING_DOWN, TOO_MANY_EXCHANGES
 from aiogate.server.drain import Drain
@@ -182,7 +183,7 @@ class Gateway:
         handed = inherited.admin
         operators = settings.admin.listen if handed is None else Address(*handed.getsockname()[:2])
         app = admin_app(self, reachable=check_listener(operators, self.generation))
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, logger=LISTENER_LOG)
         self.admin = await self._listen(runner, settings.admin.listen, inherited.admin)
         self.public = await self._listen(self._public_runner(), settings.server.listen, inherited.public)
         house.listens = str(self.public)

@@ -14,6 +14,7 @@ from aiogate.errors import SettingsError
 from aiogate.journal.reader import records
 from aiogate.testing import RunningGateway, fake_agent, running_gateway
 from tests.configs import anonymous
+from tests.proxy.test_fidelity import connect
 
 TOKEN = "a-token-that-nobody-guesses"
 OLGA, BOB = f"agk_olga_{'a' * 64}", f"agk_bob_{'b' * 64}"
@@ -115,3 +116,13 @@ async def test_a_reload_that_takes_the_token_away_opens_nothing(client: aiohttp.
         gateway.configure({**config, "admin": {"listen": "127.0.0.1:9999"}})
         assert (await gateway.gateway.reloads.reload("test")).successful
         assert await asked(client, gateway, "/api/status") == (401, "unauthenticated")
+
+
+async def test_a_token_in_what_is_no_http_is_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with listening(tmp_path, token="${TOKEN}") as gateway:
+        for line in (f"Authorization : Bearer {TOKEN}", f"Authorization: Bearer {TOKEN}\x01"):
+            reader, writer = await connect(gateway.admin_url)
+            writer.write(f"GET /api/status HTTP/1.1\r\nHost: localhost\r\n{line}\r\n\r\n".encode())
+            assert (await reader.readline()).split()[1] == b"400"
+            writer.close()
+    assert TOKEN not in caplog.text

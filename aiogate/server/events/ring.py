@@ -65,7 +65,7 @@ class Events:
     def started(self, exchange: Exchange, agent_id: str) -> None:
         """Tell that an exchange has been let in and goes to an agent."""
         principal = exchange.principal
-        facts = exchange.id, exchange.started_wall, exchange.method, exchange.full_path
+        facts = exchange.id, exchange.started_wall, exchange.method, exchange.full_path[:PATH_CHARACTERS]
         self._ring.append((_STARTED, agent_id, None if principal is None else principal.id, facts))
         self.count += 1
 
