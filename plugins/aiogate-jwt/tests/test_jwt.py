@@ -103,12 +103,14 @@ async def gateway_with(
     **settings: Any,
 ) -> AsyncIterator[tuple[RunningGateway, FakeAgent]]:
     async with fake_agent() as agent:
+        others = settings.pop("more", {})
         more = {name: settings.pop(name) for name in ("refresh_seconds", "cooldown_seconds") if name in settings}
         config = {
             "server": {"anonymous": settings.pop("anonymous", False)},
             "pipeline": {"plugins": list(plugins)},
             "plugins": {
                 "jwt": {"issuers": {"corp": {"issuer": issuer.url, "audience": [AUDIENCE], **settings}}, **more},
+                **others,
             },
             "agents": {"echo": {"url": agent.url, "required_role": "analyst"}},
         }
@@ -272,6 +274,34 @@ async def test_who_may_be_anonymous_is_known_by_a_token_all_the_same(key: RSAKey
             assert (await call(gateway, ""))[0] == 403  # without the agent's role
             said = [(record["principal"], record["status"]) for record in gateway.records()]
         assert said == [("alice", 200), ("anonymous", 401), ("anonymous", 403)]
+
+
+async def test_a_token_beside_another_credential_is_refused_and_goes_nowhere(key: RSAKey, tmp_path: Path) -> None:
+    """Neither a second header nor a plugin that knows the caller already carries it past the check to the agent."""
+    plugins = ("tickets", "jwt", "roles")
+    more = {"tickets": {"secret": "s" * 32}}
+    async with fake_issuer(key) as issuer:
+        async with gateway_with(
+            issuer, tmp_path, plugins=plugins, more=more, anonymous=True, default_roles=("analyst",)
+        ) as (gateway, agent):
+            token = issuer.token(key)
+            async with aiohttp.ClientSession() as client:
+                for headers in (
+                    [("Authorization", f"Bearer {token}"), ("Authorization", f"Bearer {token}")],
+                    [("Authorization", "Basic eDp5"), ("Authorization", f"bearer {token}")],
+                ):
+                    async with client.get(f"{gateway.url}/agents/echo/x", headers=headers) as response:
+                        assert response.status == 401
+                bearer = {"Authorization": f"Bearer {token}"}
+                async with client.post(
+                    f"{gateway.url}/tickets", json={"path": "/agents/echo/x"}, headers=bearer
+                ) as got:
+                    url = gateway.url + (await got.json())["url"]
+                async with client.get(url, headers=bearer) as response:
+                    assert response.status == 401
+                assert not agent.seen
+                async with client.get(url) as response:
+                    assert response.status == 200
 
 
 @pytest.mark.parametrize(

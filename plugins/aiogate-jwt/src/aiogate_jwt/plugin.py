@@ -75,9 +75,13 @@ class Jwt:
     @hookimpl
     async def pre_request(self, exchange: Exchange) -> Refusal | None:
         """Say who calls, where the request holds a token of an issuer that is known; refuse one that is not good."""
-        text = _bearer(exchange)
-        if text is None:
+        texts = _bearers(exchange)
+        if not texts:
             return None
+        if len(texts) > 1 or (exchange.principal is not None and exchange.principal is not ANONYMOUS):
+            is_ours = any(self._issuer_of(read(text)) is not None for text in texts)
+            return _refused("there are two callers at once") if is_ours else None
+        [text] = texts
         try:
             checked = await self._recognise(text, exchange.clock.wall())
         except InvalidTokenError as error:
@@ -118,7 +122,7 @@ class Jwt:
                     raise InvalidTokenError(msg)
                 return known
         token = read(text)
-        name = self._names.get(str(token.claims.get("iss"))) if token is not None else None
+        name = self._issuer_of(token)
         if token is None or name is None:
             return None
         checked = await self._check(token, name, now)
@@ -128,6 +132,9 @@ class Jwt:
             self._good[digest] = checked
         return checked
 
+    def _issuer_of(self, token: Token | None) -> str | None:
+        return None if token is None else self._names.get(str(token.claims.get("iss")))
+
     async def _check(self, token: Token, name: str, now: float) -> _Checked:
         issuer, keys = self._config.issuers[name], self._key_sets[name]
         await verify(token, issuer, keys)
@@ -135,13 +142,11 @@ class Jwt:
         return _Checked(name, keys.version, token.claims, principal_of(token.claims, name, issuer))
 
 
-def _bearer(exchange: Exchange) -> str | None:
-    if exchange.principal is not None and exchange.principal is not ANONYMOUS:
-        return None
+def _bearers(exchange: Exchange) -> list[str]:
+    """Return the bearer tokens; where one stands beside another ``Authorization``, ``""`` for that."""
     values = exchange.request_headers.getall(_AUTHORIZATION, ())
-    if len(values) != 1 or values[0][: len(_SCHEME)].lower() != _SCHEME:
-        return None
-    return values[0][len(_SCHEME) :].strip()
+    texts = [value[len(_SCHEME) :].strip() if value[: len(_SCHEME)].lower() == _SCHEME else "" for value in values]
+    return texts if any(texts) else []
 
 
 def _refused(why: str) -> Refusal:
