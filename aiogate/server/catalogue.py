@@ -33,17 +33,28 @@ class Cards:
     """The cards that were fetched lately, by agent and the gateway's address; those of old configs go with the next."""
 
     _kept: dict[tuple[Agent, str], tuple[float, Found]] = attrs.field(factory=dict)
+    _fetching: dict[tuple[Agent, str], asyncio.Task[Found]] = attrs.field(factory=dict)
+    """Those who ask meanwhile wait for the same: a card may take a MiB, and an agent its time."""
 
     async def of(self, agent: Agent, upstream: Upstream, public: str, now: float) -> Found:
         """Return ``{"card": ...}``, or why there is none; it never raises for what an agent does."""
         kept = self._kept.get((agent, public))
         if kept is not None and now < kept[0]:
             return kept[1]
+        fetching = self._fetching.get((agent, public))
+        if fetching is None:
+            fetching = asyncio.get_running_loop().create_task(self._fetch(agent, upstream, public, now))
+            self._fetching[agent, public] = fetching
+        return await asyncio.shield(fetching)
+
+    async def _fetch(self, agent: Agent, upstream: Upstream, public: str, now: float) -> Found:
         try:
             async with asyncio.timeout(_FETCH_SECONDS):
                 found: Found = {"card": await _fetched(agent, upstream, public)}
         except (UpstreamError, CardError, TimeoutError, ConnectionError) as error:
             found = {"card": None, "card_error": str(error) or f"no card within {_FETCH_SECONDS:g} s"}
+        finally:
+            del self._fetching[agent, public]
         for old in [place for place in self._kept if place[0].id == agent.id]:
             del self._kept[old]
         self._kept[agent, public] = now + (_FAILURE_KEPT_SECONDS if found["card"] is None else _KEPT_SECONDS), found

@@ -1,5 +1,6 @@
 """Agents that speak A2A: cards through the gateway, what is called in the journal, errors in answers of 200."""
 
+import asyncio
 import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -345,3 +346,17 @@ async def test_the_catalogue_has_the_card_of_each_agent_that_the_caller_may_use(
             async with asked(f"{gateway.url}/agents?id=support") as response:
                 assert (await response.json())["card"]["name"] == "s"
         assert len(fake.seen) == 2
+
+
+async def test_many_who_ask_for_the_catalogue_at_once_cost_the_agent_one_card(agent: Agent, tmp_path: Path) -> None:
+    async with speaking(agent, tmp_path) as (gateway, fake):
+        async with asyncio.TaskGroup() as tasks:
+            asking = [tasks.create_task(_status(f"{gateway.url}/agents")) for _ in range(20)]
+        assert [one.result() for one in asking] == [200] * 20
+        assert len(fake.seen) == 1
+
+
+async def _status(url: str) -> int:
+    async with asked(url) as response:
+        await response.read()
+        return response.status
