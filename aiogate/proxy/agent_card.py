@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 import attrs
 import orjson
@@ -82,6 +82,16 @@ class Places:
             return None
         return None if origin is None else self._under_a_base(parts, origin, urlsplit(self.through).path)
 
+    def keeps(self, location: str, path: str) -> bool:
+        """Tell whether a client that has asked for ``path`` of the agent stays on the gateway when it is redirected."""
+        try:
+            if self.relocated(location) is not None:
+                return True
+            target = urlsplit(urljoin(self.through + path, location))
+            return "\\" not in location and _origin(target) == _origin(urlsplit(self.through))
+        except ValueError:
+            return False
+
     def path(self, path: str) -> str:
         """Return an absolute path on the agent's origin as it is through the gateway, with whatever is behind it."""
         prefix = urlsplit(self.through).path
@@ -106,12 +116,20 @@ def card_in(body: bytes, places: Places, *, in_result: bool) -> bytes:
         msg = "the agent's card is no JSON object"
         raise CardError(msg)
     if not in_result:
-        return orjson.dumps(_moved(said, places))
+        return _dumped(_moved(said, places))
     result = _said(said, "result")
     if type(result) is dict and _has_addresses(result):
         rest = {name: value for name, value in said.items() if _plain(name) != "result"}
-        return orjson.dumps({**rest, "result": _moved(result, places)})
-    return orjson.dumps(_moved(said, places)) if _has_addresses(said) else body
+        return _dumped({**rest, "result": _moved(result, places)})
+    return _dumped(_moved(said, places)) if _has_addresses(said) else body
+
+
+def _dumped(said: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(said)
+    except orjson.JSONEncodeError as error:  # nested deeper than it writes, though it reads that
+        msg = f"the agent's card cannot be written again: {error}"
+        raise CardError(msg) from error
 
 
 def _has_addresses(card: Mapping[str, Any]) -> bool:

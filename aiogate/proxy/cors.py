@@ -36,14 +36,21 @@ class CorsRules:
         )
         self._credentials = settings.credentials
         self._max_age = str(settings.max_age_seconds)
-        self.lines = lru_cache(maxsize=_MOST_ORIGINS)(self._lines)
+        self._known_lines = lru_cache(maxsize=_MOST_ORIGINS)(self._lines)
 
     def may_call(self, origin: str) -> bool:
         """Tell whether pages of an origin may."""
         return self._is_open or (len(origin) <= _LONGEST_ORIGIN and self._origins.fullmatch(origin) is not None)
 
+    def lines(self, origin: str | None) -> str:
+        """Return the header lines of an answer, each with CRLF before it; ``origin`` is the request's, if any.
+
+        No page has an origin that is longer than those that are remembered.
+        """
+        is_short = origin is None or len(origin) <= _LONGEST_ORIGIN
+        return self._known_lines(origin) if is_short else self._lines(origin)
+
     def _lines(self, origin: str | None) -> str:
-        """Return the header lines of an answer, each with CRLF before it; ``origin`` is the request's, if any."""
         if self._is_open:
             return f"\r\nAccess-Control-Allow-Origin: *{self._allowed}"
         if origin is None or not self.may_call(origin):

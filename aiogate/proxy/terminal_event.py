@@ -6,6 +6,7 @@ an event, in a compressed stream and in a body whose length the head has told th
 connection alone says that something is missing, as it does in any case.
 """
 
+import json
 import re
 from typing import Any, Final
 
@@ -165,4 +166,7 @@ def _is_plain(exchange: Exchange) -> bool:
 
 
 def _json(said: dict[str, Any]) -> bytes:
-    return orjson.dumps(said)
+    try:
+        return orjson.dumps(said)
+    except orjson.JSONEncodeError:  # the request's id: an integer of more than 64 bits, or a lone surrogate
+        return json.dumps(said).encode()

@@ -65,7 +65,7 @@ async def with_cards(reply: Reply, exchange: Exchange, cards: Cards, upstream: U
     return attrs.evolve(reply, body=orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE))
 
 
-async def _fetched(agent: Agent, upstream: Upstream, public: str) -> Any:  # noqa: ANN401 - parsed JSON
+async def _fetched(agent: Agent, upstream: Upstream, public: str) -> Any:  # noqa: ANN401 - JSON as it is
     destination = upstream.to(agent)
     failed: UpstreamError | None = None
     for place in range(len(agent.urls) or 1):
@@ -76,7 +76,7 @@ async def _fetched(agent: Agent, upstream: Upstream, public: str) -> Any:  # noq
                 try:
                     if head.status == HTTPStatus.OK:
                         body = await held(response, agent)
-                        return orjson.loads(card_in(body, places_of(agent, public), in_result=False))
+                        return orjson.Fragment(card_in(body, places_of(agent, public), in_result=False))
                 finally:
                     response.close()
         except UpstreamError as error:

@@ -10,6 +10,7 @@ import orjson
 from multidict import istr
 
 from aiogate.agent import Agent
+from aiogate.calls import CARD, EXTENDED_CARD
 from aiogate.errors import Refusal, refusal
 from aiogate.exchange import Exchange, Outcome
 from aiogate.proxy.answer import Answer
@@ -25,7 +26,12 @@ _EVENT_STREAM: Final = "text/event-stream"
 
 
 def wants_events(exchange: Exchange, body: Body) -> bool:
-    """Tell whether the client asks for a stream of events, by its headers or by a small body of JSON."""
+    """Tell whether the client asks for a stream of events, by its headers or by a small body of JSON.
+
+    A card is none, whatever is asked for: it goes on as a whole.
+    """
+    if exchange.call is not None and exchange.call.method in {CARD, EXTENDED_CARD}:
+        return False
     if _EVENT_STREAM in exchange.request_headers.get(_ACCEPT, ""):
         return True
     if not isinstance(body, bytes) or b'"stream"' not in body:

@@ -12,7 +12,7 @@ import attrs
 from multidict import istr
 
 from aiogate.agent import Agent
-from aiogate.calls import CARD, EXTENDED_CARD, TOO_LONG, call_of
+from aiogate.calls import CARD, EXTENDED_CARD, TOO_LONG, Call, call_of
 from aiogate.exchange import Exchange, Key
 from aiogate.proxy.agent_card import CardError, Places, card_in, etag_of
 from aiogate.proxy.answer import Answer
@@ -94,8 +94,8 @@ def relocate(exchange: Exchange, agent: Agent, public: str) -> None:
 
     Of a 2xx or of another host it is none of ours: clients resolve it by what they have called (RFC 9110 10.2.2).
     """
-    said = next((value for name, value in exchange.response_fields if name.lower() == b"location"), None)
-    moved = None if said is None else places_of(agent, public).relocated(said.decode("utf-8", "surrogateescape"))
+    said = _location(exchange)
+    moved = None if said is None else places_of(agent, public).relocated(said)
     if moved is not None:
         exchange.response_headers["Location"] = moved
 
@@ -114,6 +114,7 @@ async def whole_card(exchange: Exchange, agent: Agent, response: Response, publi
     if agent.protocol != "a2a" or not agent.rewrite_card or not _may_be_a_card(exchange):
         return None
     if not HTTPStatus.OK <= exchange.status < HTTPStatus.MULTIPLE_CHOICES:
+        _keep_here(exchange, agent, public)
         return None
     headers = exchange.response_headers
     if exchange.method == "HEAD":
@@ -131,11 +132,30 @@ async def whole_card(exchange: Exchange, agent: Agent, response: Response, publi
     return (HTTPStatus.NOT_MODIFIED.value, b"") if _is_known(exchange.get(KNOWN), tag) else (exchange.status, body)
 
 
+def _keep_here(exchange: Exchange, agent: Agent, public: str) -> None:
+    """Raise ``CardError`` for a redirect to a card elsewhere, which would name addresses that are not the gateway's."""
+    said = _location(exchange)
+    if said is None or exchange.status >= HTTPStatus.BAD_REQUEST or not _is_card(exchange.call):
+        return
+    if not places_of(agent, public).keeps(said, exchange.path):
+        msg = f"agent {agent.id!r} redirects whoever asks for its card to another host"
+        raise CardError(msg)
+
+
+def _is_card(call: Call | None) -> bool:
+    return call is not None and call.method in {CARD, EXTENDED_CARD}
+
+
+def _location(exchange: Exchange) -> str | None:
+    said = next((value for name, value in exchange.response_fields if name.lower() == b"location"), None)
+    return None if said is None else said.decode("utf-8", "surrogateescape")
+
+
 def _may_be_a_card(exchange: Exchange) -> bool:
     """Tell whether a card was asked for, or something that only the agent has understood."""
     call = exchange.call
     if call is None or not call.unclear:
-        return call is not None and call.method in {CARD, EXTENDED_CARD}
+        return _is_card(call)
     return call.unclear != TOO_LONG and "json" in exchange.content_type.lower()
 
 

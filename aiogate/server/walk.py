@@ -214,7 +214,7 @@ class Walk(Ending):
             make_way(exchange.response_headers, own)
         if self.answer.sift is not None:
             self._sift(head)
-        if exchange.call is not None and await self._card(agent, response, own):
+        if exchange.call is not None and not self.answer.started and await self._card(agent, response, own):
             return
         if self.answer.started:
             broken = broken_promise(exchange, agent, head)

@@ -43,7 +43,10 @@ def asking(body: bytes) -> bytes | None:
     if type(options) is dict and options.get("include_usage") is True:
         return None
     own = options if type(options) is dict else {}
-    return orjson.dumps({**request, "stream_options": {**own, "include_usage": True}})
+    try:
+        return orjson.dumps({**request, "stream_options": {**own, "include_usage": True}})
+    except orjson.JSONEncodeError:  # nested deeper than it writes, though it reads that
+        return None
 
 
 class UsageEventFilter:

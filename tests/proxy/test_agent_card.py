@@ -137,3 +137,26 @@ def test_a_path_on_the_agents_origin_leads_through_the_gateway() -> None:
     assert PLACES.path("/a2a/messages/?session_id=1") == "/base/agents/support/messages/?session_id=1"
     assert PLACES.path("/messages?x=/a2a") == "/base/agents/support/messages?x=/a2a"
     assert PLACES.path("/base/agents/support/messages") == "/base/agents/support/messages"
+
+
+def test_a_card_that_is_nested_too_deep_is_refused() -> None:
+    card = b'{"url": "/a2a", "x": %b%b}' % (b"[" * 300, b"]" * 300)
+    with pytest.raises(CardError, match="cannot be written"):
+        card_in(card, PLACES, in_result=False)
+
+
+@pytest.mark.parametrize(
+    "location, stays",
+    [
+        ("http://support:8001/a2a/card.json", True),
+        ("/base/agents/support/card.json", True),
+        ("card.json", True),
+        ("https://gw.example/elsewhere", True),
+        ("https://evil.example/a2a/card.json", False),
+        ("//evil.example/card.json", False),
+        ("/\\evil.example/card.json", False),
+        ("http://[", False),
+    ],
+)
+def test_a_redirect_to_a_card_stays_or_is_known_to_leave(location: str, stays: bool) -> None:
+    assert PLACES.keeps(location, "/.well-known/agent-card.json") is stays

@@ -115,6 +115,16 @@ async def test_a2a_answers_the_request_that_it_belongs_to(said: bytes, request_i
     assert answer["error"]["data"]["code"] == "agent_broke_off"
 
 
+@pytest.mark.parametrize("request_id", ["1" + "0" * 30, '"\\ud800"'])
+async def test_an_id_that_json_hardly_has_words_for_keeps_no_record_from_being_written(
+    request_id: str, tmp_path: Path
+) -> None:
+    body = f'{{"jsonrpc": "2.0", "id": {request_id}, "method": "SendStreamingMessage"}}'.encode()
+    event, record = await what_is_left(Breaks(b": \n\n"), tmp_path, body=body, settings={"protocol": "a2a"})
+    assert f'"id": {request_id}'.encode() in event
+    assert record["call"]["method"] == "SendStreamingMessage"
+
+
 async def test_a2a_without_an_event_answers_nobody_in_particular(tmp_path: Path) -> None:
     event, _ = await what_is_left(Breaks(b""), tmp_path, settings={"usage": "a2a"})
     assert data_of(event)["id"] is None

@@ -117,6 +117,40 @@ async def test_a_card_that_leads_elsewhere_does_not_reach_the_client(agent: Agen
     assert (record["outcome"], record["code"]) == ("refused", "agent_card_unusable")
 
 
+async def test_a_redirect_to_a_card_on_another_host_does_not_reach_the_client(agent: Agent, tmp_path: Path) -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        here = request.path != CARD
+        raise web.HTTPFound(f"{agent.url if here else 'http://evil.example'}{CARD}")
+
+    agent.handle = handle  # type: ignore[assignment,method-assign]
+    async with speaking(agent, tmp_path) as (gateway, _):
+        async with asked(f"{gateway.url}/agents/support{CARD}", allow_redirects=False) as response:
+            assert (response.status, response.headers.get("Location")) == (502, None)
+        old = f"{gateway.url}/agents/support/.well-known/agent.json"
+        async with asked(old, allow_redirects=False) as response:
+            assert (response.status, response.headers["Location"]) == (302, f"/agents/support{CARD}")
+
+
+@pytest.mark.parametrize("depth", [250, 300])
+async def test_a_card_nested_too_deep_is_that_agents_affair_alone(agent: Agent, tmp_path: Path, depth: int) -> None:
+    agent.card = b'{"url": "/", "x": %b%b}' % (b"[" * depth, b"]" * depth)
+    async with speaking(agent, tmp_path) as (gateway, _):
+        async with asked(f"{gateway.url}/agents/support{CARD}") as response:
+            assert response.status == (200 if depth == 250 else 502)
+        async with asked(f"{gateway.url}/agents") as response:
+            assert response.status == 200
+            assert (b"cannot be written" in await response.read()) is (depth == 300)
+
+
+async def test_a_card_that_a_stream_is_asked_for_comes_as_a_whole(agent: Agent, tmp_path: Path) -> None:
+    body = b'{"jsonrpc": "2.0", "id": 1, "method": "GetExtendedAgentCard", "stream": true}'
+    async with speaking(agent, tmp_path, settings={"early_headers": True}) as (gateway, _):
+        agent.answer = orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": card(agent.url)})
+        async with asked(f"{gateway.url}/agents/support/rpc", "POST", data=body) as response:
+            [interface] = (await response.json())["result"]["supportedInterfaces"]
+    assert interface["url"] == "https://gw.example/agents/support/rpc"
+
+
 async def test_a_card_is_left_alone_where_the_config_says_so(agent: Agent, tmp_path: Path) -> None:
     async with speaking(agent, tmp_path, settings={"rewrite_card": False}) as (gateway, _):
         async with asked(f"{gateway.url}/agents/support{CARD}") as response:

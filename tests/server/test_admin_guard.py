@@ -97,8 +97,16 @@ async def test_on_loopback_a_foreign_page_reaches_nothing(client: aiohttp.Client
             assert await asked(client, gateway, "/api/status", {"Host": host}) == (403, "foreign_origin")
         for host in ("localhost:9090", "127.0.0.1", "[::1]:9090"):
             assert await asked(client, gateway, "/api/status", {"Host": host}) == (200, None)
-        async with client.post(f"{gateway.admin_url}/api/reload", headers={"Sec-Fetch-Site": "cross-site"}) as response:
-            assert response.status == 403
+        own = gateway.admin_url
+        for headers, status in (
+            ({"Sec-Fetch-Site": "cross-site"}, 403),
+            ({"Sec-Fetch-Site": "cross-site", "Origin": own}, 403),
+            ({"Origin": "http://evil.example"}, 403),  # as a page has it that calls http://0.0.0.0
+            ({"Origin": "null"}, 403),
+            ({"Origin": own}, 200),
+        ):
+            async with client.post(f"{own}/api/reload", headers=headers) as response:
+                assert (headers, response.status) == (headers, status)
 
 
 async def test_a_reload_that_takes_the_token_away_opens_nothing(client: aiohttp.ClientSession, tmp_path: Path) -> None:

@@ -123,6 +123,13 @@ async def test_an_options_that_is_no_preflight_is_the_agents(tmp_path: Path) -> 
         assert (status, agent.seen[0].method) == (200, "OPTIONS")
 
 
+def test_long_origins_are_not_remembered() -> None:
+    rules = CorsRules(Cors(origins=(PAGE,)))
+    for number in range(100):
+        assert rules.lines(f"https://{number}{'x' * 8000}") == "\r\nVary: Origin"
+    assert rules._known_lines.cache_info().currsize == 0
+
+
 @pytest.mark.parametrize(
     ("pattern", "origin", "may"),
     [

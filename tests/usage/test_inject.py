@@ -104,3 +104,7 @@ def test_only_what_may_still_be_that_event_is_held_back() -> None:
         (b"\ndata: {}\n\n", b"\ndata: {}\n\n"),
     ):
         assert hides.feed(piece) == seen
+
+
+def test_a_request_that_is_nested_too_deep_stays_as_it_is() -> None:
+    assert asking(b'{"messages": %b%b, "stream": true, "stream_options": {}}' % (b"[" * 300, b"]" * 300)) is None

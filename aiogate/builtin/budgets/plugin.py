@@ -268,7 +268,7 @@ def _may_be_news(exchange: Exchange, account: Account, quota: Quota) -> bool:
     used = exchange.usage.tokens if claim.measure is Measure.TOKENS else exchange.cost_nanousd or 0
     if used > claim.amount and not notes.overdrawn:
         return True
-    most = quota.spent + quota.held - claim.amount + max(used, claim.amount)
+    most = quota.spent + quota.held - claim.amount + used
     return any(at > notes.warned and most >= at * claim.limit for at in account.budget.warn_at)
 
 

@@ -53,7 +53,7 @@ def check_listener(address: Address, generation: Generation) -> bool:
 
 async def let_in(request: web.Request) -> None:
     """Return when a request may be served, with who asks noted where that is known; raises ``Refused``."""
-    if request.method not in {"GET", "HEAD"} and request.headers.get("Sec-Fetch-Site", "none") not in _OWN_PAGES:
+    if request.method not in {"GET", "HEAD"} and not _is_own_page(request):
         raise Refused(refusal("foreign_origin", "only pages of this listener may change anything"))
     if request.path in _PROBES and "verbose" not in request.query:
         return
@@ -74,6 +74,17 @@ async def let_in(request: web.Request) -> None:
     if OPERATOR not in principal.roles:
         raise Refused(refusal("role_required", f"principal {principal.id!r} has not the role {OPERATOR!r}"))
     request[CALLER] = principal.id
+
+
+def _is_own_page(request: web.Request) -> bool:
+    """Tell whether a page of this listener asks, or no page at all.
+
+    Browsers send ``Sec-Fetch-Site`` to loopback and by TLS alone: to http://0.0.0.0 ``Origin`` is all that tells.
+    """
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is not None or origin is None:
+        return site is None or site in _OWN_PAGES
+    return origin.partition("://")[2].lower() == request.host.lower()
 
 
 def _check_host(request: web.Request) -> None:

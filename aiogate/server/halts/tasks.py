@@ -15,6 +15,8 @@ __all__ = ["cancelling", "task_of"]
 
 _CANCEL: Final = {"0.3": "tasks/cancel", "1.0": "CancelTask"}
 _MOST_BYTES: Final = 256 * 1024
+_MOST_TRIES: Final = 40
+"""So many places are tried at which an event may be mended; a kill waits for that, and agents choose what they send."""
 _MEMBERS: Final = ("task", "statusUpdate", "artifactUpdate", "message")
 """What a result of A2A 1.0 is, by the name of its member; 0.3 says its ``kind``."""
 
@@ -71,12 +73,15 @@ def _first_result(opening: bytes) -> Mapping[str, Any] | None:
 
 def _mended(text: bytes) -> Mapping[str, Any] | None:
     """Return the result of an event whose end is missing: a task's id stands before what makes it long."""
-    for end in range(len(text) - 1, 0, -1):
-        if text[end : end + 1] == b",":
-            for brackets in (b"}}", b"}}}", b"}}}}", b"}]}}}", b"}}]}}}"):
-                result = _loaded(text[:end] + brackets).get("result")
-                if isinstance(result, dict):
-                    return result
+    end = len(text)
+    for _ in range(_MOST_TRIES):
+        end = text.rfind(b",", 0, end)
+        if end < 0:
+            break
+        for brackets in (b"}}", b"}}}", b"}}}}", b"}]}}}", b"}}]}}}"):
+            result = _loaded(text[:end] + brackets).get("result")
+            if isinstance(result, dict):
+                return result
     return None
 
 

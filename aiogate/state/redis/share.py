@@ -63,6 +63,11 @@ class Sight:
             self._ends[claim.counter] = claim.period.ends
             self._seen[claim.counter] = self._monotonic()
 
+    def settled(self, counter: str, more: int) -> None:
+        """Note that what is held of a period has become what was used; Redis says so later, and counts it as spent."""
+        if counter in self._held:
+            self._held[counter] = max(0, self._held[counter] + more)
+
     def forget(self, wall: float) -> None:
         """Forget the periods that are over."""
         for counter in [counter for counter, ends in self._ends.items() if ends < wall]:

@@ -298,6 +298,9 @@ class RedisState:
         if not rows:
             return
         periods = {claim.counter: claim for claim in held.claims if claim.period is not None}
+        for row, amount in zip(rows, amounts, strict=True):
+            if row[0] in periods and amount >= 0:
+                self._sight.settled(row[0], amount - row[_AMOUNT])
 
         def heard(reply: Sequence[int] | int) -> None:
             if isinstance(reply, list):
