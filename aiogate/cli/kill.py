@@ -1,12 +1,12 @@
 """``aiogate kill``: ends what is under way of an agent, a caller or a request, and lets nothing new in."""
 
-import getpass
 from pathlib import Path
 from typing import Any
 
 import click
 import orjson
 
+from aiogate.cli.actor import current_actor
 from aiogate.cli.exits import EX_UNWELL
 from aiogate.cli.operators import admin_options, answer_of, url_of
 
@@ -60,7 +60,7 @@ def kill(  # noqa: PLR0913, PLR0917 - one argument for each option
     if not wanted:
         msg = "name what to kill: --agent, --principal, --department, --key or --request"
         raise click.UsageError(msg)
-    asked = {**wanted, "reason": reason, "actor": actor or getpass.getuser(), **({"for": lasts} if lasts else {})}
+    asked = {**wanted, "reason": reason, "actor": actor or current_actor(), **({"for": lasts} if lasts else {})}
     said = answer_of(url_of(config, admin), "/api/kills", "POST", asked)
     if as_json:
         click.echo(orjson.dumps(said, option=orjson.OPT_INDENT_2))

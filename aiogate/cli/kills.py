@@ -1,12 +1,12 @@
 """``aiogate kills``: lists the kills and pauses that are in force, and lifts them."""
 
-import getpass
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import click
 import orjson
 
+from aiogate.cli.actor import current_actor
 from aiogate.cli.kill import lasting, target_of
 from aiogate.cli.operators import admin_options, answer_of, url_of
 from aiogate.cli.table import table
@@ -76,7 +76,7 @@ def lift(  # noqa: PLR0913, PLR0917 - one argument for each option
     source = click.get_current_context().get_parameter_source("config")
     if admin is None and source is click.core.ParameterSource.DEFAULT:
         config, admin = before
-    url, query = url_of(config, admin), urlencode({"actor": actor or getpass.getuser(), "reason": reason})
+    url, query = url_of(config, admin), urlencode({"actor": actor or current_actor(), "reason": reason})
     for halt_id in ids:
         said = answer_of(url, f"/api/kills/{quote(halt_id, safe='')}?{query}", "DELETE")
         if as_json:

@@ -1,12 +1,12 @@
 """``aiogate pause`` and ``aiogate resume``: keep new calls from an agent for a while; what is under way goes on."""
 
-import getpass
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import click
 import orjson
 
+from aiogate.cli.actor import current_actor
 from aiogate.cli.kill import lasting
 from aiogate.cli.operators import admin_options, answer_of, url_of
 
@@ -34,7 +34,7 @@ def pause(  # noqa: PLR0913, PLR0917 - one argument for each option
     agent: str, lasts: str | None, reason: str, actor: str | None, config: Path, admin: str | None, *, as_json: bool
 ) -> None:
     """Pause an agent."""
-    asked = {"reason": reason, "actor": actor or getpass.getuser(), **({"for": lasts} if lasts else {})}
+    asked = {"reason": reason, "actor": actor or current_actor(), **({"for": lasts} if lasts else {})}
     said = answer_of(url_of(config, admin), f"/api/agents/{quote(agent, safe='')}/pause?{urlencode(asked)}", "POST")
     if as_json:
         click.echo(orjson.dumps(said, option=orjson.OPT_INDENT_2))
@@ -59,7 +59,7 @@ def resume(  # noqa: PLR0913 - one argument for each option
     agent: str, reason: str, actor: str | None, config: Path, admin: str | None, *, as_json: bool
 ) -> None:
     """Take a pause back."""
-    query = urlencode({"actor": actor or getpass.getuser(), "reason": reason})
+    query = urlencode({"actor": actor or current_actor(), "reason": reason})
     said = answer_of(url_of(config, admin), f"/api/agents/{quote(agent, safe='')}/resume?{query}", "POST")
     if as_json:
         click.echo(orjson.dumps(said, option=orjson.OPT_INDENT_2))

@@ -1,7 +1,6 @@
 """What ``aiogate config push`` does with a store: judges a config, publishes it, hears what gateways say of it."""
 
 import asyncio
-import getpass
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ import click
 import orjson
 
 from aiogate.board import Topic
+from aiogate.cli.actor import current_actor
 from aiogate.cli.exits import EX_FAILED
 from aiogate.cli.store import opened
 from aiogate.errors import AiogateError, Problem, SettingsError
@@ -104,7 +104,7 @@ async def _push(
         reports = board.topic(REPORTS_TOPIC)
         there = set(reports.entries)
         pushed = await Configs(board.topic(CONFIG_TOPIC)).push(
-            files, at=clock.wall(), actor=actor or getpass.getuser(), message=message, of=of
+            files, at=clock.wall(), actor=actor or current_actor(), message=message, of=of
         )
         until = clock.monotonic() + wait
         while clock.monotonic() < until:

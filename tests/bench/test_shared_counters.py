@@ -3,7 +3,7 @@
 Three claims are taken and settled, as for an agent with a rate limit, a token limit and a concurrency. Redis is asked
 one thing at a time, so an exchange that comes on the heels of another one's end waits for the settling, too: twice as
 long at most. Where a bare round trip takes more than a tenth of a millisecond, as on a machine whose host is busy, the
-bound is in round trips of the same run. The figures: ``python -m pytest -s tests/bench/test_shared_counters.py``.
+bound is in round trips of the same run. The figures: ``python -m pytest -n 0 -s tests/bench/test_shared_counters.py``.
 """
 
 import asyncio

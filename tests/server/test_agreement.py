@@ -74,7 +74,7 @@ async def _status(session: aiohttp.ClientSession, url: str) -> int:
 async def test_a_record_that_cannot_be_written_holds_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     append = Journal.append
 
-    def full(_self: Journal, _line: bytes) -> None:
+    def full(_self: Journal, _line: bytes, _added: object) -> None:
         msg = "disk full"
         raise JournalError(msg)
 
@@ -96,7 +96,7 @@ async def test_a_record_that_cannot_be_written_is_not_said_in_a_websocket(
         await socket.close()
         return socket
 
-    def full(_self: Journal, _line: bytes) -> None:
+    def full(_self: Journal, _line: bytes, _added: object) -> None:
         msg = "disk full"
         raise JournalError(msg)
 

@@ -225,7 +225,7 @@ async def test_a_journal_that_cannot_be_written_refuses_until_it_can(
     async with fake_agent() as agent, running_gateway(anonymous(agent.url), tmp_path) as gateway:
         append = Journal.append
 
-        def full(self: Journal, line: bytes) -> None:
+        def full(self: Journal, line: bytes, _added: object = None) -> None:
             del line
             self.healthy = False
             raise JournalError("disk full")
