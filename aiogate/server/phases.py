@@ -5,10 +5,14 @@
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from aiogate.exchange import Exchange
 
 __all__ = ["server_timing", "with_phases"]
+
+_ALL: Final = b'%b,"phases":{"admit":%.6f,"agent":%.6f,"answer":%.6f,"body":%.6f}}\n'
+"""The line of nearly every exchange, many times faster than piece by piece."""
 
 
 def _phases(exchange: Exchange) -> Iterator[tuple[str, float]]:
@@ -25,6 +29,10 @@ def _phases(exchange: Exchange) -> Iterator[tuple[str, float]]:
 
 def with_phases(record: bytes, exchange: Exchange) -> bytes:
     """Return the record of an exchange that has ended, one line of JSON, with ``phases`` in seconds at its end."""
+    forwarded, first_byte, answered, ended = exchange.forwarded, exchange.first_byte, exchange.answered, exchange.ended
+    if forwarded is not None and first_byte is not None and answered is not None and ended is not None:
+        admit, agent = forwarded - exchange.started, first_byte - forwarded
+        return _ALL % (record[:-2], admit, agent, answered - first_byte, ended - answered)
     phases = ",".join(f'"{name}":{seconds:.6f}' for name, seconds in _phases(exchange))
     return b'%b,"phases":{%b}}\n' % (record[:-2], phases.encode())
 
