@@ -12,6 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from secrets import token_hex
 from typing import Any, Final
+from urllib.parse import unquote
 
 import attrs
 import orjson
@@ -35,7 +36,7 @@ __all__ = ["Tickets", "TicketsConfig"]
 
 _PATH: Final = "/tickets"
 _CALL: Final = re.compile(r"/agents/(?P<agent>[^/?#\s]+)(?:/[^?#\s]*)?")
-_PARAMETER: Final = "ticket="
+_NAME: Final = "ticket"
 _MOST_BODY_BYTES: Final = 8192
 _LONGEST: Final = 8192
 _SHORTEST_SECRET: Final = 32
@@ -91,13 +92,13 @@ class Tickets:
     @hookimpl
     def pre_request(self, exchange: Exchange) -> Refusal | None:
         """Say who calls, by the ticket in the query, which goes no further."""
-        if _PARAMETER not in exchange.query:
+        if not exchange.query:
             return None
         parts = exchange.query.split("&")
-        tickets = [part[len(_PARAMETER) :] for part in parts if part.startswith(_PARAMETER)]
+        tickets = [part.partition("=")[2] for part in parts if _names_a_ticket(part)]
         if not tickets:
             return None
-        exchange.query = "&".join(part for part in parts if not part.startswith(_PARAMETER))
+        exchange.query = "&".join(part for part in parts if not _names_a_ticket(part))
         if len(tickets) > 1 or (exchange.principal is not None and exchange.principal is not ANONYMOUS):
             return _not_good("there are two callers at once")
         return self._take(tickets[0], exchange)
@@ -144,7 +145,9 @@ class Tickets:
                 "by_key": self._stands(exchange.principal, exchange),
             }
         )
-        said = {"ticket": ticket, "url": f"{path}?{_PARAMETER}{ticket}", "expires_in_seconds": self._lifetime}
+        if len(ticket) > _LONGEST:
+            return refusal("bad_request", f"what is known of you does not fit into {_LONGEST} characters")
+        said = {"ticket": ticket, "url": f"{path}?{_NAME}={ticket}", "expires_in_seconds": self._lifetime}
         body = orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE)
         return Reply(status=201, body=body, headers=(("Cache-Control", "no-store"),))
 
@@ -174,6 +177,11 @@ class Tickets:
         """Tell whether the principal has a key that is known here, and good."""
         key_id = None if principal is None else principal.key_id
         return key_id is not None and any(admits(key_id, exchange) for admits in self._admits)
+
+
+def _names_a_ticket(part: str) -> bool:
+    """Tell whether a part of a query is a ticket, however its name is spelt: an agent would read it so."""
+    return unquote(part.partition("=")[0]) == _NAME
 
 
 def _path_in(body: bytes) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from aiogate import Exchange, Principal, Refusal, hookimpl, refusal
 from aiogate.errors import SettingsError
 from aiogate.journal.reader import records
 from aiogate.testing import RunningGateway, fake_agent, running_gateway
@@ -83,6 +84,37 @@ async def test_a_principal_with_the_role_steers_and_is_named_in_the_journal(
     found = await asyncio.to_thread(lambda: list(records(tmp_path / "journal", actions=True)))
     [action] = [record for record in found if record.get("kind") == "action"]
     assert (action["actor"], action["agent"], action["reason"]) == ("olga", "echo", "it spends")
+
+
+class Doubts:
+    """Names somebody, and then refuses."""
+
+    enforces = frozenset({"principal"})
+
+    @hookimpl
+    def pre_request(self, exchange: Exchange) -> Refusal:
+        exchange.principal = Principal(id="olga", roles=frozenset({"operator"}))
+        return refusal("unauthenticated", "on second thoughts")
+
+
+class Silent:
+    """Knows nobody."""
+
+    enforces = frozenset({"principal"})
+
+    @hookimpl
+    def pre_request(self, exchange: Exchange) -> None:
+        """Leave it to others."""
+
+
+async def test_whom_a_plugin_names_and_then_refuses_is_nobody(client: aiohttp.ClientSession, tmp_path: Path) -> None:
+    async with fake_agent() as agent:
+        pipeline = {"plugins": ["doubts", "silent"]}
+        config = {**anonymous(agent.url), "pipeline": pipeline, "admin": {"listen": ANYWHERE}}
+        plugins = {"doubts": Doubts, "silent": Silent}
+        async with running_gateway(config, tmp_path, plugins) as gateway:
+            gateway.admin_url = f"http://127.0.0.1:{gateway.admin_url.rpartition(':')[2]}"
+            assert await asked(client, gateway, "/api/status") == (401, "unauthenticated")
 
 
 async def test_a_gateway_that_anybody_could_steer_does_not_start(tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ async def _principal(request: web.Request, generation: Generation) -> Principal 
             _log.exception("plugin %r failed to say who an operator is", name)
             raise Refused(refusal("plugin_failed", f"plugin {name!r} failed")) from error
         if isinstance(said, Refusal):
+            exchange.principal = None  # whoever it may have named before
             continue
         if exchange.principal is not None:
             return exchange.principal
