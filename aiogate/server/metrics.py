@@ -95,9 +95,10 @@ class Metrics:
                 known[counted] = known.get(counted, 0) + part
             return
         payer = payer_of(exchange) or ""
-        if payer not in known:
-            payer = kept(payer, known)
-        known[payer] = known.get(payer, 0) + nanousd
+        try:
+            known[payer] += nanousd
+        except KeyError:
+            known[kept(payer, known)] = known.get(kept(payer, known), 0) + nanousd
 
     def hits(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return how often each rule has refused an exchange, and how often one in the shadow would have."""

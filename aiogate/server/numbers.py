@@ -4,12 +4,11 @@ No principal, no key and no path is ever in here: what a client chooses would gr
 plugins or from a model are kept up to a bound, and are ``other`` beyond it.
 """
 
-from bisect import bisect_left
-from typing import Final
+from bisect import bisect_right
+from typing import Final, TypeVar
 
 import attrs
 
-from aiogate.claims import Quota
 from aiogate.exchange import Exchange, Outcome, Usage
 from aiogate.proxy.failed_calls import FAILURES
 
@@ -20,31 +19,53 @@ _OVERHEAD_SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,
 _GAP_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _RESULTS: Final = tuple(f"{hundreds}xx" for hundreds in range(10))
 _MOST_NAMES: Final = 200
+_MOST_FRESH: Final = 256
 OTHER: Final = "other"
+
+N = TypeVar("N", str, tuple[str, str])
 
 
 class Histogram:
-    """Counts by bucket, and their sum."""
+    """Counts by bucket, and their sum.
 
-    __slots__ = ("bounds", "counts", "total")
+    Args:
+        fresh: what was added lately and is in no bucket yet: sorted together, many cost less than each by itself.
+    """
+
+    __slots__ = ("_counts", "_total", "bounds", "fresh")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
+        self.fresh: list[float] = []
+        self._counts = [0] * (len(bounds) + 1)
+        self._total = 0.0
 
     def add(self, seconds: float) -> None:
         """Count one more."""
-        self.counts[bisect_left(self.bounds, seconds)] += 1
-        self.total += seconds
+        self.fresh.append(seconds)
+        if len(self.fresh) > _MOST_FRESH:
+            self.settle()
+
+    def settle(self) -> None:
+        """Put what was added lately into its buckets."""
+        fresh = sorted(self.fresh)
+        self.fresh.clear()
+        self._total += sum(fresh)
+        for place, bound in enumerate(self.bounds):
+            self._counts[place] += bisect_right(fresh, bound)
+        self._counts[-1] += len(fresh)
+
+    @property
+    def total(self) -> float:
+        """The sum of everything."""
+        self.settle()
+        return self._total
 
     def buckets(self) -> list[tuple[str, float]]:
         """Return the cumulated buckets as Prometheus has them."""
-        cumulated, so_far = [], 0
-        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
-            so_far += count
-            cumulated.append((bound, float(so_far)))
-        return cumulated
+        self.settle()
+        bounds = *map(str, self.bounds), "+Inf"
+        return [(bound, float(count)) for bound, count in zip(bounds, self._counts, strict=True)]
 
 
 @attrs.define
@@ -75,63 +96,71 @@ class AgentNumbers:
     shadow_denials: dict[str, int] = attrs.field(factory=dict)
     failed_calls: dict[str, int] = attrs.field(factory=dict)
 
+    def settle(self) -> None:
+        """Put into the histograms what was added lately."""
+        for histogram in (self.duration, self.first_byte, self.overhead, self.gap):
+            histogram.settle()
+
 
 def kept(name: str, known: dict[str, int]) -> str:
     """Return a name that may be counted by: one that is known, or ``other`` where there are too many."""
     return name if name in known or len(known) < _MOST_NAMES else OTHER
 
 
-def count(numbers: AgentNumbers, exchange: Exchange) -> None:  # noqa: C901 - what is not there costs one look
+def count(numbers: AgentNumbers, exchange: Exchange) -> None:  # noqa: C901, PLR0912 - what is not there costs one look
     """Count an exchange that has ended; of what an ordinary one does not have nothing is looked at twice."""
-    end = (exchange.outcome or "", exchange.status)
-    numbers.ends[end] = numbers.ends.get(end, 0) + 1
-    started, forwarded = exchange.started, exchange.forwarded
-    first_byte, answered = exchange.first_byte, exchange.answered
+    status, started, forwarded = exchange.status, exchange.started, exchange.forwarded
+    first_byte, answered, quotas = exchange.first_byte, exchange.answered, exchange.quotas
+    end = exchange.outcome or "", status
+    try:
+        numbers.ends[end] += 1
+    except KeyError:
+        numbers.ends[end] = 1
     if exchange.ended is not None:
-        numbers.duration.add(exchange.ended - started)
+        durations = numbers.duration.fresh
+        durations.append(exchange.ended - started)
+        if len(durations) > _MOST_FRESH:
+            numbers.settle()
     if forwarded is not None and answered is not None and first_byte is not None:
-        numbers.overhead.add(forwarded - started + answered - first_byte)
-        numbers.first_byte.add(answered - started)
+        numbers.overhead.fresh.append(forwarded - started + answered - first_byte)
+        numbers.first_byte.fresh.append(answered - started)
     if exchange.longest_gap is not None:
-        numbers.gap.add(exchange.longest_gap)
-    if exchange.quotas and exchange.grant is not None:
-        _count_quotas(numbers.admitted, exchange.quotas)
+        numbers.gap.fresh.append(exchange.longest_gap)
+    if quotas and exchange.grant is not None:
+        admitted = numbers.admitted
+        for quota in quotas:  # those that had not enough left are among the refusals
+            try:
+                admitted[quota[0].name] += 1
+            except KeyError:
+                _one_more(admitted, quota[0].name, OTHER)
     if first_byte is not None and not exchange.attempts:
-        result = _RESULTS[exchange.status // 100]
-        numbers.attempts[result] = numbers.attempts.get(result, 0) + 1
+        try:
+            numbers.attempts[_RESULTS[status // 100]] += 1
+        except KeyError:
+            _one_more(numbers.attempts, _RESULTS[status // 100], OTHER)
     elif forwarded is not None:
         _count_attempts(numbers, exchange)
     if exchange.refusal is not None:
-        _count_refusal(numbers, exchange.refusal.code, exchange.refusal.rule or "")
+        _one_more(numbers.refusals, (exchange.refusal.code, exchange.refusal.rule or ""), (OTHER, OTHER))
     if exchange.call_failure is not None:
         reason = exchange.call_failure if exchange.call_failure in FAILURES else OTHER
-        numbers.failed_calls[reason] = numbers.failed_calls.get(reason, 0) + 1
+        _one_more(numbers.failed_calls, reason, OTHER)
     for rule in exchange.shadow_rules:
-        name = kept(rule, numbers.shadow_denials)
-        numbers.shadow_denials[name] = numbers.shadow_denials.get(name, 0) + 1
+        _one_more(numbers.shadow_denials, rule, OTHER)
     usage = exchange.usage
     if usage.source != "unknown":
         _count_tokens(numbers, usage)
-        numbers.unpriced += exchange.cost_nanousd is None
-    numbers.cost_nanousd += exchange.cost_nanousd or 0
+        if exchange.cost_nanousd is None:
+            numbers.unpriced += 1
+    if exchange.cost_nanousd:
+        numbers.cost_nanousd += exchange.cost_nanousd
 
 
-def _count_quotas(admitted: dict[str, int], quotas: tuple[Quota, ...]) -> None:
-    """Count the limits that had enough left; those that had not are among the refusals."""
-    for quota in quotas:
-        name = quota[0].name
-        try:
-            admitted[name] += 1
-        except KeyError:
-            name = kept(name, admitted)
-            admitted[name] = admitted.get(name, 0) + 1
-
-
-def _count_refusal(numbers: AgentNumbers, code: str, rule: str) -> None:
-    which = code, rule
-    if which not in numbers.refusals and len(numbers.refusals) >= _MOST_NAMES:
-        which = OTHER, OTHER
-    numbers.refusals[which] = numbers.refusals.get(which, 0) + 1
+def _one_more(counted: dict[N, int], name: N, other: N) -> None:
+    """Count by a name, or by ``other`` where there are too many."""
+    if name not in counted and len(counted) >= _MOST_NAMES:
+        name = other
+    counted[name] = counted.get(name, 0) + 1
 
 
 def _count_attempts(numbers: AgentNumbers, exchange: Exchange) -> None:
@@ -147,8 +176,7 @@ def _count_attempts(numbers: AgentNumbers, exchange: Exchange) -> None:
     else:
         results = ["unanswered"]
     for result in results:
-        name = kept(result, numbers.attempts)
-        numbers.attempts[name] = numbers.attempts.get(name, 0) + 1
+        _one_more(numbers.attempts, result, OTHER)
 
 
 def _count_tokens(numbers: AgentNumbers, usage: Usage) -> None:
