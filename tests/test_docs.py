@@ -13,7 +13,10 @@ from aiogate.settings.load import load_settings
 
 ROOT = Path(__file__).parent.parent
 MANUAL = ROOT / "plugins" / "README.md"
-DOCUMENTS = [path for path in (ROOT / "README.md", MANUAL, *ROOT.glob("plugins/*/README.md")) if path.exists()]
+PAGES = sorted(ROOT.glob("docs/*.md"))
+DOCUMENTS = [path for path in (ROOT / "README.md", *PAGES, MANUAL, *ROOT.glob("plugins/*/README.md")) if path.exists()]
+MOST_LINES = 250
+"""Of the README, which is for five minutes."""
 needs_manual = pytest.mark.skipif(not MANUAL.exists(), reason="plugins/ has been deleted, which hurts nothing else")
 
 
@@ -25,6 +28,32 @@ def blocks(path: Path, language: str) -> list[str]:
 def test_every_toml_block_is_toml(document: Path) -> None:
     for block in blocks(document, "toml"):
         assert tomllib.loads(block)
+
+
+def without_code(path: Path) -> str:
+    return re.sub(r"^```.*?^```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(path: Path) -> set[str]:
+    """What GitHub calls a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", without_code(path), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(document: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", without_code(document)):
+        target, _, anchor = link.partition("#")
+        if "://" not in link:
+            page = document.parent / target if target else document
+            assert page.exists(), link
+            assert not anchor or anchor in anchors(page), link
+
+
+def test_the_readme_is_short_and_leads_to_every_page() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert readme.count("\n") <= MOST_LINES
+    assert [page.name for page in PAGES if f"(docs/{page.name}" not in readme] == []
 
 
 CONFIGS = sorted(path for path in ROOT.glob("conf/*.toml") if not path.stem.endswith("_test"))

@@ -17,7 +17,7 @@ from aiogate.hookspecs import Observer
 from aiogate.pipeline.compile import Stages, compile_stages
 from aiogate.pipeline.timing import HookTimes
 
-__all__ = ["Observers", "Pipeline"]
+__all__ = ["Pipeline"]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class Pipeline:
             raise PluginError(name, f"{type(error).__name__}: {error}", hook="claims") from error
         return claims
 
-    def observers(self, exchange: Exchange) -> "Observers | None":
+    def observers(self, exchange: Exchange) -> Observer | None:
         """Return the observers of this response; a plugin that raises is logged and does not observe."""
         observers: list[tuple[str, Observer]] = []
         for name, call, _ in self.stages.response_started:
@@ -114,7 +114,7 @@ class Pipeline:
             else:
                 if observer is not None:
                     observers.append((name, observer))
-        return Observers(observers, exchange.id, self.times) if observers else None
+        return _Observers(observers, exchange.id, self.times).show if observers else None
 
     async def post_response(self, exchange: Exchange) -> None:
         """Tell every plugin how the exchange ended; what one raises is logged."""
@@ -135,7 +135,7 @@ def _checked(name: str, answer: Any) -> Refusal | Reply:  # noqa: ANN401 - a plu
     raise PluginError(name, message, hook="pre_request")
 
 
-class Observers:
+class _Observers:
     """The observers of one response as one; one that has raised is logged and called no more."""
 
     __slots__ = ("_each", "_request_id", "_times")
@@ -145,12 +145,12 @@ class Observers:
         self._request_id = request_id
         self._times = times
 
-    def __call__(self, chunk: bytes) -> None:
+    def show(self, chunk: bytes) -> None:
         """Show a chunk to all of them."""
-        for named in self._each:
+        for name, observe in self._each:
             try:
-                named[1](chunk)
+                observe(chunk)
             except Exception:  # noqa: BLE001 - the border to plugins: a chunk is never held back by one
-                self._each = [other for other in self._each if other is not named]
-                self._times.failed(named[0], "observer")
-                _log.exception("plugin %r stopped observing %s", named[0], self._request_id)
+                self._each = [other for other in self._each if other[0] != name]
+                self._times.failed(name, "observer")
+                _log.exception("plugin %r stopped observing %s", name, self._request_id)

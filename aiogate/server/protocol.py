@@ -175,6 +175,9 @@ class _Public(web_protocol.RequestHandler):
 class _Quick(_Public):
     __slots__ = ()
 
+    # asked for each chunk, and as the slot itself no call of Python
+    writing_paused = web_protocol.RequestHandler._paused  # type: ignore[misc] # noqa: SLF001 - as above
+
     async def start(self) -> None:  # noqa: C901 - the life of a connection
         """Serve the requests of the connection, one after the other."""
         handle: Handle = self._manager.handle  # type: ignore[union-attr] # it is a PublicServer

@@ -126,8 +126,9 @@ class ServerSettings:
 class AdminSettings:
     """``[admin]``: the listener for operators.
 
-    On loopback whoever is on the machine may call it, unless there is a token. Where it can be reached from elsewhere
-    a token is needed, or the key of a principal with the role ``operator``; ``/livez`` and ``/readyz`` are open.
+    On loopback whoever is on the machine may call it, as ``localhost`` or by address, unless there is a token, by which
+    it may be called by any name. Where it can be reached from elsewhere a token is needed, or the key of a principal
+    with the role ``operator``; ``/livez`` and ``/readyz`` are open.
 
     Args:
         listen: where operators and their scrapers call: ``/metrics``, ``/readyz?verbose``, ``/api/...``.

@@ -122,9 +122,9 @@ async def test_without_the_plugin_there_is_nothing_to_read(tmp_path: Path) -> No
             assert response.status == 404
 
 
-async def test_the_readmes_example_says_who_calls(tmp_path: Path) -> None:
+async def test_the_documents_example_says_who_calls(tmp_path: Path) -> None:
     names: dict[str, Any] = {}
-    exec(compile(blocks(ROOT / "README.md", "python")[0], "README.md", "exec"), names)  # noqa: S102 - our own document
+    exec(compile(blocks(ROOT / "docs" / "callers.md", "python")[0], "callers.md", "exec"), names)  # noqa: S102 - our own document
     caller: Callable[..., dict[str, Any]] = names["caller"]
     async with signing(tmp_path, issuer="replaced") as (gateway, agent):
         config = (tmp_path / "gateway.toml").read_text().replace("replaced", gateway.url)

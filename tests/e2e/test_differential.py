@@ -24,7 +24,12 @@ SECONDS = 10
 SEED = int(os.environ.get("AIOGATE_SEED", "1"))
 OK = Answer(body=with_length(b"ok"))
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "plugins" / "README.md", *sorted(ROOT.glob("conf/*.toml"))]
+DOCUMENTS = [
+    *sorted(ROOT.glob("docs/*.md")),
+    ROOT / "README.md",
+    ROOT / "plugins" / "README.md",
+    *sorted(ROOT.glob("conf/*.toml")),
+]
 
 
 async def differing(both: Both, exchanges: list[Exchange]) -> str:

@@ -127,7 +127,11 @@ async def test_on_loopback_a_foreign_page_reaches_nothing(client: aiohttp.Client
     """Neither by a form nor by a name of its own that it has pointed to this machine."""
     async with listening(tmp_path) as gateway:
         for host in ("evil.example", "evil.example:9090"):
-            assert await asked(client, gateway, "/api/status", {"Host": host}) == (403, "foreign_origin")
+            for path in ("/api/status", "/api/openapi.json", "/metrics", "/readyz?verbose", "/"):
+                assert await asked(client, gateway, path, {"Host": host}) == (403, "foreign_origin"), path
+            for path in ("/livez", "/readyz", "/healthz"):
+                async with client.get(f"{gateway.admin_url}{path}", headers={"Host": host}) as response:
+                    assert response.status == 200, path
         for host in ("localhost:9090", "127.0.0.1", "[::1]:9090"):
             assert await asked(client, gateway, "/api/status", {"Host": host}) == (200, None)
         own = gateway.admin_url

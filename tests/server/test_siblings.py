@@ -133,8 +133,8 @@ async def test_the_event_streams_of_all_are_one(tmp_path: Path) -> None:
 
 
 def test_its_directory_is_for_its_user_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fleet = pytest.importorskip("aiogate.server.workers.fleet")
+    folder = pytest.importorskip("aiogate.server.workers.folder")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    made = fleet.made_folder()
+    made = folder.made_folder()
     assert stat.S_IMODE(made.stat().st_mode) == 0o700
     made.rmdir()

@@ -36,13 +36,13 @@ FORMS = [
 def unfolded(coding: str, chunks: Iterable[bytes]) -> bytes | None:
     undo = decoder(coding)
     assert undo is not None
-    found = b""
+    found = bytearray()
     for chunk in chunks:
         part = undo.decode(chunk)
         if part is None:
             return None
         found += part
-    return found
+    return bytes(found)
 
 
 @given(st.binary(max_size=2000), st.integers(1, 50))

@@ -21,7 +21,7 @@ from aiogate.proxy.upstream.envelope import Callers, Envelope
 from aiogate.proxy.upstream.head import Head
 from aiogate.proxy.upstream.health import Checks, Probed
 from aiogate.proxy.upstream.pool import Pool
-from aiogate.proxy.upstream.reading import PIECE_BYTES
+from aiogate.proxy.upstream.reading import Piece
 from aiogate.proxy.upstream.response import Response
 from aiogate.proxy.upstream.tls import Contexts
 from aiogate.proxy.upstream.watch import Watch, Watched
@@ -114,7 +114,7 @@ class Upstream:
         self._loop = asyncio.get_running_loop()
         self._dialer = Dialer()
         self.watch = Watch(self._loop)
-        self._piece = memoryview(bytearray(PIECE_BYTES))
+        self._piece = Piece()
         """The timer that looks at whatever is incomplete, of agents and of clients."""
         self._callers = Callers()
         self._checks = Checks(self._dial, random)

@@ -12,6 +12,7 @@ import httptools
 from aiogate.agent import Agent
 from aiogate.proxy.fields import Fields
 from aiogate.proxy.upstream.head import Head
+from aiogate.proxy.upstream.reading import Piece
 from aiogate.proxy.upstream.response import Response
 from aiogate.proxy.upstream.watch import Watch
 from aiogate.proxy.upstream.wire import Wire
@@ -49,6 +50,7 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
     """
 
     __slots__ = (
+        "_bodies",
         "_fields",
         "_head_size",
         "_home",
@@ -61,14 +63,16 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
         "_until_close",
         "_upgrade_asked",
         "idle_since",
+        "on_body",
         "used",
     )
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, home: Home, watch: Watch, piece: memoryview | None = None
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, home: Home, watch: Watch, piece: Piece | None = None) -> None:
         super().__init__(loop, watch, piece)
         self._home = home
+        self._bodies: list[bytes] = []
+        """What the read that is looked at has brought of a body."""
+        self.on_body = self._bodies.append
         self._parser = httptools.HttpResponseParser(self)
         self._fields: Fields = []
         self._reason = b""
@@ -101,7 +105,8 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
 
     # what the loop calls
 
-    def data_received(self, data: bytes) -> None:
+    def buffer_updated(self, nbytes: int) -> None:  # noqa: C901 - of a chunk each call counts
+        """Parse what has been read, and pass on what it brings."""
         response = self._response
         if response is None:
             self.abort()  # nobody asked for anything: it would answer the next request, which is somebody else's
@@ -111,26 +116,37 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
         if now - self._read_at > response.longest_gap:  # noqa: PLR1730 - a call of max for every chunk
             response.longest_gap = now - self._read_at
         self._read_at = now
+        data = self._piece[:nbytes]
         if self._raw:
-            response.feed(data)
-            response.wake()
+            response.bring(bytes(data))
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._switch(response, data[upgrade.args[0] :])
+            self._switch(response, bytes(data[upgrade.args[0] :]))
         except httptools.HttpParserError:
             if not response.complete:
+                self._keep_bodies(response)
                 self._fail("did not answer in HTTP")
                 return
             self._spoilt = True  # the response is whole; what comes behind it is no HTTP
+        bodies = self._bodies
         if response.complete:
+            if bodies:
+                self._keep_bodies(response)
             response.wake()
             self._release()
-        elif response.size:
-            response.wake()
-        else:  # a piece of a head, of trailers or of a chunk's first line: httptools would keep an endless one
-            self._head_size += len(data)
+        elif bodies:
+            if self._spoilt or self._informational:
+                self._keep_bodies(response)
+                return
+            self._head_size = 0
+            body = bodies[0] if len(bodies) == 1 else b"".join(bodies)
+            bodies.clear()
+            response.bring(body)
+        elif not response.size:
+            # a piece of a head, of trailers or of a chunk's first line: httptools would keep an endless one
+            self._head_size += nbytes
             if self._head_size > _MOST_HEAD_BYTES:
                 self._fail("sent too long a trailer" if response.arrived.done() else "sent too long a head")
 
@@ -188,9 +204,22 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
         response.complete = self._is_head_request  # httptools cannot tell llhttp that no body follows
         response.arrived.set_result(head)
 
-    def on_body(self, body: bytes) -> None:
+    def on_message_complete(self) -> None:
         response = self._response
-        if response is None or self._spoilt:
+        if self._bodies:
+            self._keep_bodies(response)
+        if self._informational:
+            self._informational = False
+        elif response is not None and not self._spoilt and not self._until_close:
+            response.complete = True
+
+    # the rest
+
+    def _keep_bodies(self, response: Response | None) -> None:
+        """Give the response what a message has brought that does not simply go on; drop what belongs to none."""
+        body = b"".join(self._bodies)
+        self._bodies.clear()
+        if not body or response is None or self._spoilt:
             return
         if response.complete:
             self._spoilt = True
@@ -199,14 +228,6 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
         else:
             self._head_size = 0
             response.feed(body)
-
-    def on_message_complete(self) -> None:
-        if self._informational:
-            self._informational = False
-        elif self._response is not None and not self._spoilt and not self._until_close:
-            self._response.complete = True
-
-    # the rest
 
     def _switch(self, response: Response, rest: bytes) -> None:
         """Go on without HTTP, when that was asked for (RFC 9110 section 7.8)."""

@@ -1,34 +1,38 @@
 """Reads an agent's bytes a piece at a time, so that one read cannot fill the memory that a stream may have.
 
 For the connection. A loop reads a quarter of a megabyte at once where it may, all of which then waits for a client that
-reads slowly. One piece is enough for all connections of a loop: it is copied before the next read.
+reads slowly. One piece is enough for all connections of a loop: what is in it is used up before the next read.
 """
 
 import asyncio
-from abc import abstractmethod
 from typing import Final
 
-__all__ = ["PIECE_BYTES", "Reading"]
+__all__ = ["PIECE_BYTES", "Piece", "Reading"]
 
 PIECE_BYTES: Final = 131072
+_ASKED_BYTES: Final = 65536
+"""What uvloop asks for before each read."""
+
+
+class Piece(dict[int, memoryview]):
+    """Where reads put what they bring: the same for whatever size is asked for, and no frame of Python for uvloop's."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(PIECE_BYTES))
+        super().__init__({_ASKED_BYTES: self.view})
+
+    def __missing__(self, size: int) -> memoryview:
+        """Return it to those who ask for another size."""
+        return self.view
 
 
 class Reading(asyncio.BufferedProtocol):
-    """A protocol that is given its bytes by ``data_received``, as others are; ``piece`` is where a read puts them."""
+    """A protocol that reads into ``piece``, of which ``buffer_updated`` uses up what has been read."""
 
-    __slots__ = ("_piece",)
+    __slots__ = ("_piece", "get_buffer")
 
-    def __init__(self, piece: memoryview | None) -> None:
-        self._piece = memoryview(bytearray(PIECE_BYTES)) if piece is None else piece
-
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's
-        """Return where to read to."""
-        return self._piece
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Pass on what has been read."""
-        self.data_received(bytes(self._piece[:nbytes]))
-
-    @abstractmethod
-    def data_received(self, data: bytes) -> None:
-        """Take what has been read."""
+    def __init__(self, piece: Piece | None) -> None:
+        if piece is None:
+            piece = Piece()
+        self._piece = piece.view
+        self.get_buffer = piece.__getitem__  # type: ignore[method-assign, assignment] # it answers what a method would

@@ -125,6 +125,16 @@ class Response:
         if size > _HIGH_WATER_BYTES >= before:
             self.flow.pause()
 
+    def bring(self, chunk: bytes) -> None:
+        """Take all that one read has brought of a body that goes on; what somebody pours is passed on at once."""
+        if self._sink is None or self._chunks:
+            self.feed(chunk)
+            self.wake()
+            return
+        self._sink(chunk)
+        if self._held or self._error is not None:
+            self._stir()
+
     def close(self) -> None:
         """Let go of the connection; one whose response has not ended is closed."""
         if not self.complete and self._error is None:
@@ -140,10 +150,13 @@ class Response:
             self.wake()
 
     def wake(self) -> None:
-        """Pass on what has arrived; the connection calls it once for all that one read brought."""
+        """Pass on what has arrived."""
         if self._sink is not None and self._chunks and not self.complete:
             self._sink(self.take())
             if not self._held and self._error is None:
                 return
+        self._stir()
+
+    def _stir(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -10,7 +10,7 @@ from typing import Final, cast
 
 from aiogate.agent import Agent
 from aiogate.errors import UpstreamError
-from aiogate.proxy.upstream.reading import Reading
+from aiogate.proxy.upstream.reading import Piece, Reading
 from aiogate.proxy.upstream.response import Response
 from aiogate.proxy.upstream.watch import Watch, Watched
 
@@ -47,7 +47,7 @@ class Wire(Reading):
         "waits_in",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, watch: Watch, piece: memoryview | None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, watch: Watch, piece: Piece | None) -> None:
         super().__init__(piece)
         self._loop = loop
         self._watch = watch

@@ -92,7 +92,7 @@ ROUTES: Final = (
         method="GET",
         path="/api/agents",
         handler=_agents,
-        summary="The agents and how they are.",
+        summary="The agents and how they are; what they have done is in /api/live.",
         answer=array(AGENT),
     ),
 )

@@ -64,7 +64,7 @@ ROUTES: Final = (
         method="GET",
         path="/api/live",
         handler=_live,
-        summary="Open exchanges, what the agents have done since the start, the tightest budgets.",
+        summary="Open exchanges, what agents have done since the start (/api/agents: how they are), budgets.",
         answer={
             "type": "object",
             "required": ["time", "exchanges", "agents", "budgets"],

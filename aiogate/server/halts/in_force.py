@@ -8,6 +8,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +28,9 @@ TOPIC: Final = "kills"
 _MOST: Final = 256
 """So many at once: each exchange is held against all of them."""
 _REMEMBERED_SECONDS: Final = 30 * 86400.0
-"""For how long it is known everywhere that one was lifted."""
+"""For how long it is known everywhere that one was lifted, unless it would have ended before."""
+_MOST_LIFTED: Final = 1024
+"""So many of those at once; the oldest are forgotten first."""
 _AGAIN_SECONDS: Final = 1.0
 _REQUEST_SECONDS: Final = 60.0
 """How long the kill of one request is kept: no other has its id."""
@@ -169,6 +172,7 @@ class Halts:
             raise Refused(refusal("state_unavailable", detail)) from error
         self._own.pop(halt_id, None)
         self._take(lifted)
+        await self._forget_lifted()
         return Done(halt=lifted, kept=await self._save())
 
     # the rest
@@ -206,13 +210,16 @@ class Halts:
         return cut
 
     def _refresh(self) -> None:
-        wall, found = self._clock.wall(), dict(self._own)
-        for key, value in () if self._topic is None else self._topic.entries.items():
-            try:
-                found[key] = Halt.decode(value)
-            except ValueError:
-                continue  # it was said when it came
+        wall, found = self._clock.wall(), self._own | self._on_board()
         self.in_force = tuple(halt for halt in found.values() if not halt.has_passed(wall))
+
+    def _on_board(self) -> dict[str, Halt]:
+        """Return all that the board has, the lifted ones too."""
+        found = {}
+        for key, value in () if self._topic is None else self._topic.entries.items():
+            with suppress(ValueError):  # it was said when it came
+                found[key] = Halt.decode(value)
+        return found
 
     async def _tell(self) -> None:
         """Put on the board what it does not have; what it cannot take now it is offered again."""
@@ -237,7 +244,19 @@ class Halts:
     async def _put(self, halt: Halt) -> None:
         assert self._topic is not None  # noqa: S101 - likewise
         seconds = None if halt.until is None else max(0.001, halt.until - self._clock.wall())
-        await self._topic.put(halt.id, halt.encode(), seconds=_REMEMBERED_SECONDS if halt.lifted else seconds)
+        if halt.lifted:
+            seconds = min(_REMEMBERED_SECONDS, seconds or _REMEMBERED_SECONDS)
+        await self._topic.put(halt.id, halt.encode(), seconds=seconds)
+
+    async def _forget_lifted(self) -> None:
+        """Keep the board from growing with every kill that was ever lifted."""
+        assert self._topic is not None  # noqa: S101 - likewise
+        lifted = sorted((key for key, halt in self._on_board().items() if halt.lifted), key=self._topic.age_seconds)
+        try:
+            for key in lifted[_MOST_LIFTED:]:
+                await self._topic.remove(key)
+        except StateError as error:
+            _log.warning("kills that were lifted long ago stay on the board until the next one is lifted: %s", error)
 
     async def _saved(self) -> None:
         await self._save()

@@ -3,9 +3,9 @@
 The supervisor holds it; each worker gets it as it was when it was forked.
 """
 
+import os
 import shutil
 import socket
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -20,22 +20,12 @@ from aiogate.server.merged_metrics import Left
 from aiogate.server.reload import Load, fingerprint_of
 from aiogate.server.siblings import SOCKET
 from aiogate.server.together import InForce
+from aiogate.server.workers.folder import hold, made_folder
 from aiogate.settings.model import Address, Settings
 
-__all__ = ["Fleet", "listening", "made_folder"]
+__all__ = ["Fleet", "listening"]
 
 _BACKLOG: Final = 1024
-_LONGEST: Final = 80
-"""A Unix socket's path has at most 107 bytes, 103 on macOS; its name takes a few of them."""
-
-
-def made_folder() -> Path:
-    """Return a new directory that this user alone can enter, with a path that is short enough for sockets in it."""
-    made = Path(tempfile.mkdtemp(prefix="aiogate-"))
-    if len(str(made)) > _LONGEST:
-        made.rmdir()
-        made = Path(tempfile.mkdtemp(prefix="aiogate-", dir="/tmp"))
-    return made
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -65,6 +55,12 @@ class Fleet:
     up: bool = False
     known: set[int] = attrs.field(factory=set, init=False)
     """Workers that have listened."""
+    _held: int = attrs.field(init=False)
+    """Open in the supervisor and in all workers: the folder is in use."""
+
+    @_held.default
+    def _from_the_first(self) -> int:
+        return hold(self.folder)
 
     @fingerprint.default
     def _of_the_first(self) -> str:
@@ -105,6 +101,7 @@ class Fleet:
     def close(self) -> None:
         """Take the directory away."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self._held)
 
 
 def listening(address: Address) -> socket.socket:

@@ -27,6 +27,7 @@ from aiogate.server.inherited import Inherited
 from aiogate.server.notify import Notifier
 from aiogate.server.reload import Load
 from aiogate.server.workers.fleet import Fleet, listening
+from aiogate.server.workers.folder import clear_away
 from aiogate.server.workers.worker import GatewayWorker
 from aiogate.settings.model import Address, Settings
 
@@ -71,6 +72,7 @@ def supervise(  # noqa: PLR0913 - each is said by its name
     """
     pid, settings = os.getpid(), loaded[0]
     sockets = _sockets(settings, _handed_on() or inherited)
+    clear_away()
     fleet = Fleet(read=read, loaded=loaded, sockets=sockets, seen=seen, say=say)
     importlib.import_module("aiogate.state.redis")  # what each of them would import otherwise
     try:

@@ -115,7 +115,7 @@ class Shelf:
 class Wire(asyncio.Transport):
     """The transport of one connection, and the agent at its other end: ``say``, ``hang_up``, ``reset``."""
 
-    def __init__(self, loop: SteppedLoop, protocol: asyncio.Protocol) -> None:
+    def __init__(self, loop: SteppedLoop, protocol: asyncio.BufferedProtocol) -> None:
         super().__init__()
         self._loop = loop
         self._protocol = protocol
@@ -168,9 +168,14 @@ class Wire(asyncio.Transport):
         while self._coming and self._is_reading and not self._is_closing:
             data = self._coming.popleft()
             if data is not None:
-                self._protocol.data_received(data)
+                self._read(data)
             elif not self._protocol.eof_received():
                 self.close()
+
+    def _read(self, data: bytes) -> None:
+        buffer = self._protocol.get_buffer(-1)
+        buffer[: len(data)] = data  # type: ignore[index] # a buffer, of which typing knows no length
+        self._protocol.buffer_updated(len(data))
 
     def _lose(self, error: Exception | None) -> None:
         if not self._is_closing:
