@@ -60,18 +60,9 @@ def judged(  # noqa: PLR0913, PLR0917 - the classes of tokens; one call, since e
     )
     if not _SOUND.issuperset(map(type, figures)):
         raise AbsurdError(_shown(figures))
-    whole_in, whole_out, cached, written = (
-        input_tokens or 0,
-        output_tokens or 0,
-        cached_input_tokens or 0,
-        cache_write_tokens or 0,
-    )
-    hour, reasoning, audio, speech = (
-        cache_write_1h_tokens or 0,
-        reasoning_tokens or 0,
-        input_audio_tokens or 0,
-        output_audio_tokens or 0,
-    )
+    whole_in, whole_out, cached = input_tokens or 0, output_tokens or 0, cached_input_tokens or 0
+    written, hour = cache_write_tokens or 0, cache_write_1h_tokens or 0
+    reasoning, audio, speech = reasoning_tokens or 0, input_audio_tokens or 0, output_audio_tokens or 0
     if (
         whole_in > MAX_TOKENS
         or whole_out > MAX_TOKENS
