@@ -37,15 +37,16 @@ def added(exchange: Exchange) -> Added | None:
         or not (cost is None or (type(cost) is int and 0 <= cost <= LARGEST))
     ):
         return None
-    tokens = (
+    tokens = fresh, cached, out, reasoning = (
         usage.input_tokens or 0,
         usage.cached_input_tokens or 0,
         usage.output_tokens or 0,
         usage.reasoning_tokens or 0,
     )
-    for figure in tokens:
-        if type(figure) is not int or not 0 <= figure <= LARGEST:
-            return None
+    if not (type(fresh) is type(cached) is type(out) is type(reasoning) is int):  # a bool is an int, too
+        return None
+    if not 0 <= fresh | cached | out | reasoning <= LARGEST:  # of all its bits, so none of them is larger
+        return None
     names = _names(
         principal.id,
         principal.key_id,

@@ -1,13 +1,17 @@
 """Quotas as the ``RateLimit`` and ``RateLimit-Policy`` headers (draft-ietf-httpapi-ratelimit-headers)."""
 
-import math
 from collections.abc import Sequence
 from functools import lru_cache
+from math import ceil
+from typing import Final
 
 from aiogate.claims import Counted, Measure, Quota, Shortage, budget_refusal
 from aiogate.errors import Refusal, refusal
 
 __all__ = ["quota_lines", "shortage_refusal"]
+
+_PERIOD: Final = Counted.PERIOD
+_LEASE: Final = Counted.LEASE
 
 
 def quota_lines(quotas: Sequence[Quota]) -> str:
@@ -17,11 +21,11 @@ def quota_lines(quotas: Sequence[Quota]) -> str:
     """
     policies, left = [], []
     for claim, remaining, reset_seconds, _, _ in quotas:
-        if claim.kind is Counted.PERIOD or claim.otherwise is not None:
+        kind, name = claim.kind, claim.name
+        if kind is _PERIOD or claim.otherwise is not None:
             continue
-        policies.append(_policy(claim.kind, claim.name, claim.limit, claim.seconds, claim.measure))
-        reset = "" if claim.kind is Counted.LEASE else f";t={math.ceil(reset_seconds)}"
-        left.append(f'"{claim.name}";r={remaining}{reset}')
+        policies.append(_policy(kind, name, claim.limit, claim.seconds, claim.measure))
+        left.append(f'"{name}";r={remaining}' if kind is _LEASE else f'"{name}";r={remaining};t={ceil(reset_seconds)}')
     if not policies:
         return ""
     return f"\r\nRateLimit-Policy: {', '.join(policies)}\r\nRateLimit: {', '.join(left)}"
@@ -30,10 +34,10 @@ def quota_lines(quotas: Sequence[Quota]) -> str:
 @lru_cache(maxsize=1024)
 def _policy(kind: Counted, name: str, limit: int, seconds: float, measure: Measure) -> str:
     """Return a limit as ``RateLimit-Policy`` has it."""
-    if kind is Counted.LEASE:
+    if kind is _LEASE:
         return f'"{name}";q={limit};qu="concurrent-requests"'
     unit = "" if measure is Measure.REQUESTS else f';qu="{measure}"'
-    return f'"{name}";q={limit}{unit};w={math.ceil(seconds)}'
+    return f'"{name}";q={limit}{unit};w={ceil(seconds)}'
 
 
 def shortage_refusal(shortage: Shortage) -> Refusal:
@@ -41,17 +45,17 @@ def shortage_refusal(shortage: Shortage) -> Refusal:
     claim = shortage.claim
     if claim.otherwise is not None:
         return claim.otherwise
-    if claim.kind is Counted.PERIOD:
+    if claim.kind is _PERIOD:
         quota = next(quota for quota in shortage.quotas if quota.claim is claim)
         return budget_refusal(quota, shortage.retry_after_seconds)
-    if claim.kind is Counted.LEASE:
+    if claim.kind is _LEASE:
         code, what = "concurrency_limited", f"{claim.limit} at once"
     else:
         unit = "" if claim.measure is Measure.REQUESTS else f" {claim.measure}"
         code, what = "rate_limited", f"{claim.limit}{unit} in {claim.seconds:g} s"
     return refusal(
         code,
-        f"limit {claim.name!r} is reached: {what}; retry in {max(1, math.ceil(shortage.retry_after_seconds))} s",
+        f"limit {claim.name!r} is reached: {what}; retry in {max(1, ceil(shortage.retry_after_seconds))} s",
         retry_after_seconds=shortage.retry_after_seconds,
         rule=claim.name,
         members={"limit": claim.limit},

@@ -12,6 +12,8 @@ __all__ = ["MAX_TOKENS", "AbsurdError", "count", "judged"]
 
 MAX_TOKENS: Final = 10**12
 _MAX_MODEL_CHARACTERS: Final = 256
+_SOUND: Final = frozenset({int, type(None)})
+"""Exact types of figures: a bool is an int, too."""
 _NAMES: Final = (
     "input_tokens",
     "output_tokens",
@@ -56,16 +58,20 @@ def judged(  # noqa: PLR0913, PLR0917 - the classes of tokens; one call, since e
         input_audio_tokens,
         output_audio_tokens,
     )
-    for figure in figures:
-        if figure is not None and (type(figure) is not int or not 0 <= figure <= MAX_TOKENS):  # a bool is an int, too
-            raise AbsurdError(_shown(figures))
-    whole_in, whole_out = input_tokens or 0, output_tokens or 0
+    if not _SOUND.issuperset(map(type, figures)):
+        raise AbsurdError(_shown(figures))
+    whole_in, whole_out, cached = input_tokens or 0, output_tokens or 0, cached_input_tokens or 0
+    written, hour = cache_write_tokens or 0, cache_write_1h_tokens or 0
+    reasoning, audio, speech = reasoning_tokens or 0, input_audio_tokens or 0, output_audio_tokens or 0
     if (
-        (cached_input_tokens or 0) + (cache_write_tokens or 0) > whole_in
-        or (cache_write_1h_tokens or 0) > (cache_write_tokens or 0)
-        or (reasoning_tokens or 0) > whole_out
-        or (input_audio_tokens or 0) > whole_in
-        or (output_audio_tokens or 0) > whole_out
+        whole_in > MAX_TOKENS
+        or whole_out > MAX_TOKENS
+        or (whole_in | whole_out | cached | written | hour | reasoning | audio | speech) < 0  # one of them is
+        or cached + written > whole_in
+        or hour > written
+        or reasoning > whole_out
+        or audio > whole_in
+        or speech > whole_out
     ):
         raise AbsurdError(_shown(figures))
     if input_tokens is None and output_tokens is None:

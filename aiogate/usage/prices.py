@@ -77,7 +77,7 @@ class Price:
         )
 
 
-def cost_nanousd(usage: Usage, price: Price, seconds: float = 0.0) -> int:
+def cost_nanousd(usage: Usage, price: Price, seconds: float = 0.0) -> int:  # noqa: C901 - a class that is not there costs one look
     """Return what ``usage`` costs, rounded half up once at the end; tokens that were not said count as none.
 
     A token counts in one class only: cached before written before audio before fresh, reasoning before audio before
@@ -88,25 +88,29 @@ def cost_nanousd(usage: Usage, price: Price, seconds: float = 0.0) -> int:
         if fresh > start:
             price = dearer
     per_fresh, per_cached, per_write, per_hour, per_audio, per_answer, per_reasoning, per_speech = price.rates
-    cached, write, hour = (
-        usage.cached_input_tokens or 0,
-        usage.cache_write_tokens or 0,
-        usage.cache_write_1h_tokens or 0,
-    )
-    reasoning, audio, speech = (
-        usage.reasoning_tokens or 0,
-        usage.input_audio_tokens or 0,
-        usage.output_audio_tokens or 0,
-    )
-    millionths = cached * per_cached + (write - hour) * per_write + hour * per_hour + reasoning * per_reasoning
-    fresh -= cached + write
+    millionths = 0
+    if cached := usage.cached_input_tokens:
+        millionths = cached * per_cached
+        fresh -= cached
+    if usage.cache_write_tokens or usage.cache_write_1h_tokens:
+        write, hour = usage.cache_write_tokens or 0, usage.cache_write_1h_tokens or 0
+        millionths += (write - hour) * per_write + hour * per_hour
+        fresh -= write
+    if reasoning := usage.reasoning_tokens:
+        millionths += reasoning * per_reasoning
+        answer -= reasoning
     if fresh > 0:
-        audio = min(fresh, audio)
-        millionths += audio * per_audio + (fresh - audio) * per_fresh
-    answer -= reasoning
+        if audio := usage.input_audio_tokens:
+            audio = min(fresh, audio)
+            millionths += audio * per_audio
+            fresh -= audio
+        millionths += fresh * per_fresh
     if answer > 0:
-        speech = min(answer, speech)
-        millionths += speech * per_speech + (answer - speech) * per_answer
+        if speech := usage.output_audio_tokens:
+            speech = min(answer, speech)
+            millionths += speech * per_speech
+            answer -= speech
+        millionths += answer * per_answer
     total = (millionths + _MILLION // 2) // _MILLION + price.per_call_nanousd
     if price.per_second_nanousd:
         total += (round(seconds * _NANOSECONDS) * price.per_second_nanousd + _NANOSECONDS // 2) // _NANOSECONDS
