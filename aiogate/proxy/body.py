@@ -47,16 +47,24 @@ class ClientBody:
         self._peeked: tuple[list[bytes], AsyncIterator[bytes]] | None = None
         self.waits_in: set[Watched] | None = None
 
+    def at_once(self, max_bytes: int) -> bytes | None:
+        """Return the whole body if it came along with the head, as small bodies do, and is not too long."""
+        if self.received or not self.inbound.has_body:
+            return None
+        body = self.inbound.take_whole(self.inbound.content)
+        if body is None or len(body) > max_bytes or len(body) > self.max_bytes:
+            return None
+        self.received = len(body)
+        return body
+
     async def read(self, max_bytes: int) -> bytes:
         """Return the whole body; raises ``Refused`` (413) when it is longer than ``max_bytes`` or the agent's bound."""
-        bound = min(max_bytes, self.max_bytes)
         if not self.inbound.has_body:
             return b""
-        if not self.received:
-            body = self.inbound.take_whole(self.inbound.content)
-            if body is not None and len(body) <= bound:  # it came along with the head, as small bodies do
-                self.received = len(body)
-                return body
+        body = self.at_once(max_bytes)
+        if body is not None:
+            return body
+        bound = min(max_bytes, self.max_bytes)
         chunks = [chunk async for chunk in self._chunks(bound)]
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 

@@ -4,7 +4,6 @@ What ends at the gateway anyway, hop-by-hop headers and framing, is left out whe
 (``upstream/envelope.py``). Knows nothing of sockets or plugins. RFC 9110 section 7.6.1.
 """
 
-from functools import lru_cache
 from typing import Final
 
 from multidict import CIMultiDict, istr
@@ -14,6 +13,9 @@ __all__ = ["clean_request"]
 _CONNECTION: Final = istr("Connection")
 _USUAL: Final = frozenset({"keep-alive", "close", "Keep-Alive"})
 _SPOOFED: Final = ("x-user-", "x-agent-", "x-aiogate-", "x-forwarded-")
+_HARMLESS: Final = set[str]()
+"""Names that were looked at, as they were spelt, and pretend nothing; strangers give them, so only so many are kept."""
+_MOST_NAMES: Final = 4096
 
 
 def clean_request(headers: CIMultiDict[str]) -> list[str]:
@@ -22,15 +24,17 @@ def clean_request(headers: CIMultiDict[str]) -> list[str]:
         for value in headers.getall(_CONNECTION):
             for token in value.split(","):
                 headers.popall(token.strip(), None)
-    spoofed = [name for name in headers if _is_spoofed(name)]
+    return [] if _HARMLESS.issuperset(headers) else _take_spoofed(headers)
+
+
+def _take_spoofed(headers: CIMultiDict[str]) -> list[str]:
+    spoofed = [name for name in headers if _plain(name).startswith(_SPOOFED)]
     for name in spoofed:
         headers.popall(name, None)
+    if len(_HARMLESS) >= _MOST_NAMES:
+        _HARMLESS.clear()
+    _HARMLESS.update(headers)
     return spoofed
-
-
-@lru_cache(maxsize=4096)
-def _is_spoofed(name: str) -> bool:
-    return _plain(name).startswith(_SPOOFED)
 
 
 def _plain(name: str) -> str:

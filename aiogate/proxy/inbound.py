@@ -5,14 +5,17 @@ Made by the listener. Knows nothing of exchanges.
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from aiohttp import HttpVersion11, StreamReader
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web import BaseRequest
 from aiohttp.web_protocol import RequestHandler
-from multidict import CIMultiDictProxy
+from multidict import CIMultiDictProxy, istr
 
 __all__ = ["Inbound"]
+
+_CONTENT_LENGTH: Final = istr("Content-Length")
 
 
 class Inbound:
@@ -68,7 +71,7 @@ class Inbound:
         self.headers = headers
         self.is_old = is_old
         # aiohttp 3.14 takes the last trailer of a chunked body for a header of the request behind it
-        self.keep_alive = keep_alive and not (has_body and "Content-Length" not in headers)
+        self.keep_alive = keep_alive and not (has_body and _CONTENT_LENGTH not in headers)
         self.has_body = has_body
         self.content = content
         self.transport = transport

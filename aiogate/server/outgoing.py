@@ -14,7 +14,7 @@ from aiogate.proxy.answer import Answer
 from aiogate.proxy.body import ClientBody
 from aiogate.usage.inject import UsageEventFilter, asking
 
-__all__ = ["ACCEPT_ENCODING", "CHUNKED", "Body", "injected", "request_body"]
+__all__ = ["ACCEPT_ENCODING", "CHUNKED", "Body", "at_once", "injected", "request_body"]
 
 Body = bytes | AsyncIterator[bytes] | None
 CHUNKED: Final = "\r\nTransfer-Encoding: chunked"
@@ -26,21 +26,34 @@ _INJECTED_BYTES: Final = 1024 * 1024
 ACCEPT_ENCODING: Final = istr("Accept-Encoding")
 
 
+def at_once(exchange: Exchange, body: ClientBody) -> tuple[bytes | None, str] | None:
+    """Return what ``request_body`` would, where nothing has to be waited for: all of it is here, or there is none."""
+    whole, length = exchange.body, exchange.content_length
+    if whole is None:
+        if length == 0:
+            return None, "\r\nContent-Length: 0" if exchange.method in _WITH_LENGTH else ""
+        if length is None or length > _WHOLE_BYTES:
+            return None
+        whole = body.at_once(length)
+        if whole is None:
+            return None
+    return whole, f"\r\nContent-Length: {len(whole)}"
+
+
 async def request_body(exchange: Exchange, body: ClientBody, agent: Agent) -> tuple[Body, str]:
     """Return what goes to the agent and the header that frames it (RFC 9112 section 6).
 
     Bytes where there are few of them or a plugin has them, a stream otherwise.
     """
+    ready = at_once(exchange, body)
+    if ready is not None:
+        return ready
     length = exchange.content_length
-    whole = exchange.body
-    if whole is None:
-        if length == 0:
-            return None, "\r\nContent-Length: 0" if exchange.method in _WITH_LENGTH else ""
-        if length is None:
-            return body.stream(), CHUNKED
-        if length > (_INJECTED_BYTES if agent.inject_usage else _WHOLE_BYTES):
-            return body.stream(), f"\r\nContent-Length: {length}"
-        whole = await body.read(length)
+    if length is None:
+        return body.stream(), CHUNKED
+    if length > (_INJECTED_BYTES if agent.inject_usage else _WHOLE_BYTES):
+        return body.stream(), f"\r\nContent-Length: {length}"
+    whole = await body.read(length)
     return whole, f"\r\nContent-Length: {len(whole)}"
 
 

@@ -85,6 +85,11 @@ class _Public(web_protocol.RequestHandler):
         if isinstance(messages[-1][0], web_protocol._ErrInfo):  # noqa: SLF001 - aiohttp 3.14 says it nowhere else
             self._body_is_broken()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Read on where reading was held up, which aiohttp asks for at the end of every body."""
+        if resume_parser or self._reading_paused:
+            super().resume_reading(resume_parser)
+
     @property
     def is_idle(self) -> bool:
         """Whether the connection is kept, and nothing is under way on it."""

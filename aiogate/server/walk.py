@@ -26,7 +26,7 @@ from aiogate.server.catalogue import with_cards
 from aiogate.server.early import begin, broken_promise, wants_events
 from aiogate.server.ending import Ending
 from aiogate.server.fallback import Relief
-from aiogate.server.outgoing import CHUNKED, Body, injected, request_body
+from aiogate.server.outgoing import CHUNKED, Body, at_once, injected, request_body
 from aiogate.server.own_headers import make_way, own_headers
 from aiogate.server.read_on import Leftover
 from aiogate.server.sessions import bound
@@ -148,7 +148,10 @@ class Walk(Ending):
         if events.on:
             events.started(exchange, agent.id)
         upgrade = _UPGRADE in self.inbound.headers and wants_websocket(self.inbound)
-        body, framing = self._handshake() if upgrade else await self._body(agent)
+        ready = None
+        if not (upgrade or agent.protocol or agent.inject_usage or agent.early_headers):
+            ready = at_once(exchange, self.body)
+        body, framing = ready or (self._handshake() if upgrade else await self._body(agent))
         if destination.endpoints is not None:
             self._trip = self._attempts(agent, body, framing, upgrade=upgrade)
             return await self._trip.run(agent)

@@ -21,6 +21,8 @@ _MOST_SLOTS: Final = 1024
 _LEASE_RETRY_SECONDS: Final = 1.0
 _SWEPT_AT_ONCE: Final = 2
 _LOOKS_TOGETHER: Final = 32
+_made: Final = tuple.__new__
+"""Makes a named tuple of all its facts, in half the time; for those that every exchange has."""
 
 
 @attrs.define(eq=False)
@@ -244,12 +246,13 @@ class MemoryState:
         for claim, counter in wanted:
             held.append((claim, counter, counter.record(claim, now)))
             if claim.period is None:
-                quotas.append(Quota(claim, claim.limit - counter.used, counter.wait_seconds(1, now)))
+                facts = claim, claim.limit - counter.used, counter.wait_seconds(1, now), 0, 0
+                quotas.append(_made(Quota, facts))
             else:
                 quotas.append(_left(claim, counter, now))
         grant_id = next(self._ids)
         self._open[grant_id] = held
-        return Grant(grant_id, tuple(quotas))
+        return _made(Grant, (grant_id, tuple(quotas), False))
 
     def _new_counter(self, claim: Claim) -> _Counter:
         counter: _Counter

@@ -247,8 +247,10 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
     def _release(self) -> None:
         """Give the connection back when request and response are both whole and the agent keeps it open."""
         self._response = None
+        transport = self._transport
         uploading = self._upload is not None and not self._upload.done()
-        if uploading or not self._keeps_alive or not self.usable:
+        is_usable = transport is not None and not self._spoilt and not transport.is_closing()
+        if uploading or not self._keeps_alive or not is_usable:
             self.abort()
             return
         self._upload = None

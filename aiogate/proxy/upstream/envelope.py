@@ -5,7 +5,6 @@ What all requests to one agent have in common is worked out once. Knows nothing 
 """
 
 import re
-from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -48,6 +47,8 @@ _SPAN: Final = 16
 _MOST_NAMES: Final = 1024
 _MOST_PRINCIPALS: Final = 10_000
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_FORGING: Final = re.compile(r"[\0\r\n]")
+"""With one of them a value would be another line."""
 
 
 class Callers:
@@ -86,12 +87,14 @@ class Envelope:
         self._base = endpoint.base_path
         own = {name: value.reveal() for name, value in agent.headers.items()}
         self._replaced = _REPLACED | {name.lower() for name in own}
-        self._is_replaced = lru_cache(maxsize=_MOST_NAMES)(self._find_replaced)
+        self._leads: dict[str, str] = {}
         self._version_and_host = f" HTTP/1.1\r\nHost: {endpoint.authority}"
         self._own = f"X-Forwarded-Prefix: /agents/{agent.id}" + "".join(
             f"\r\n{name}: {value}" for name, value in own.items()
         )
-        self._is_broken = any(_CONTROLS.search(f"{name}{value}") for name, value in own.items())
+        self._is_broken = bool(_FORGING.search(endpoint.authority)) or any(
+            _CONTROLS.search(f"{name}{value}") for name, value in own.items()
+        )
         self._who = (callers or Callers()).lines
 
     def head(self, exchange: Exchange, framing: str, host: str) -> bytes:
@@ -108,17 +111,22 @@ class Envelope:
         path = f"{self._base}{exchange.path}?{exchange.query}" if exchange.query else self._base + exchange.path
         trace = self._continue_trace(exchange)
         via = ", ".join(headers.getall(_VIA)) if _VIA in headers else ""
-        replaced = self._is_replaced
-        lines = [f"{exchange.method} {path if path[:1] == '/' else '/' + path}{self._version_and_host}"]
-        lines += [": ".join(field) for field in headers.items() if not replaced(field[0])]
-        text = "\r\n".join(lines)
-        if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text or self._is_broken:
-            code = "agent_protocol_error"
-            raise UpstreamError(code, f"the request to agent {self._id!r} holds control characters")
+        leads = self._leads
+        pieces = ["", exchange.method, " ", path if path[:1] == "/" else "/" + path, self._version_and_host, ""]
+        for name, value in headers.items():
+            lead = leads.get(name)
+            if lead is None:
+                lead = self._lead(name)
+            if lead:
+                pieces.append(lead)
+                pieces.append(value)
+        given = "".join(pieces[1::2])
+        if "\n" in given or "\r" in given or "\0" in given or self._is_broken:
+            raise self._forged()
         if host:
             host = f"X-Forwarded-Host: {host}\r\n"
         return (
-            f"{text}\r\n{self._who(exchange.principal)}X-Request-Id: {exchange.id}\r\n"
+            f"{''.join(pieces)}\r\n{self._who(exchange.principal)}X-Request-Id: {exchange.id}\r\n"
             f"X-Forwarded-For: {exchange.client_address}\r\nX-Forwarded-Proto: {exchange.scheme}\r\n{host}"
             f"Via: {via + ', ' if via else ''}1.1 aiogate\r\ntraceparent: {trace}\r\n{self._own}{framing}\r\n\r\n"
         ).encode("utf-8", "surrogateescape")
@@ -141,8 +149,18 @@ class Envelope:
         exchange.trace_id = exchange.id
         return f"00-{exchange.id}-{exchange.id[_SPAN:]}-01"
 
-    def _find_replaced(self, name: str) -> bool:
-        return name.lower().replace("_", "-") in self._replaced  # CGI and WSGI take both spellings for one
+    def _lead(self, name: str) -> str:
+        """Return what stands before the value of a header that goes on, ``""`` for one that does not."""
+        if _FORGING.search(name):
+            raise self._forged()
+        if len(self._leads) >= _MOST_NAMES:
+            self._leads.clear()
+        goes_on = name.lower().replace("_", "-") not in self._replaced  # CGI and WSGI take both spellings for one
+        self._leads[name] = lead = f"\r\n{name}: " if goes_on else ""
+        return lead
+
+    def _forged(self) -> UpstreamError:
+        return UpstreamError("agent_protocol_error", f"the request to agent {self._id!r} holds control characters")
 
 
 def _plain(value: str) -> str:
