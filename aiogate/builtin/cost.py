@@ -255,7 +255,7 @@ class Cost:
 
 
 class _Look:
-    """Looks at one response; a method, of which a stream's chunks cost less than of a function of its own."""
+    """Looks at one response."""
 
     __slots__ = ("_exchange", "_feed", "_reader", "_settle")
 

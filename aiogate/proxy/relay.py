@@ -117,10 +117,7 @@ async def _pour(response: Response, exchange: Exchange, answer: Answer, observe:
 
 
 class _Passage:
-    """The way of one body to its client; a method is called in half the time that a function of each stream's own is.
-
-    That is so since CPython 3.11, which remembers for each call in the code which function it is of.
-    """
+    """The way of one body to its client."""
 
     __slots__ = ("_answer", "_chunked", "_exchange", "_observe", "_protocol", "_response", "_transport")
 

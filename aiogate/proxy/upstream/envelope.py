@@ -46,6 +46,8 @@ _SPAN: Final = 16
 """Where the half of the request id begins that names the gateway's span; its last bit is always set."""
 _MOST_NAMES: Final = 1024
 _MOST_PRINCIPALS: Final = 10_000
+_LONGEST_LINES: Final = 2048
+"""Characters; who has more, by a token with hundreds of roles, is not kept: all of them together stay below 20 MB."""
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _FORGING: Final = re.compile(r"[\0\r\n]")
 """With one of them a value would be another line."""
@@ -67,6 +69,8 @@ class Callers:
         lines = f"X-User-Id: {_plain(principal.id)}\r\n"
         if principal.roles:
             lines += f"X-User-Roles: {','.join(_plain(role) for role in sorted(principal.roles))}\r\n"
+        if len(lines) > _LONGEST_LINES:
+            return lines
         if len(self._kept) >= _MOST_PRINCIPALS:
             self._kept.clear()
         self._kept[id(principal)] = principal, lines  # kept alive, so that no other object gets its id

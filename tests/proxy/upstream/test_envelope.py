@@ -5,9 +5,10 @@ from multidict import CIMultiDict
 
 from aiogate import Agent
 from aiogate.errors import UpstreamError
+from aiogate.exchange import Principal
 from aiogate.proxy.headers import clean_request
 from aiogate.proxy.upstream.endpoint import endpoint_for
-from aiogate.proxy.upstream.envelope import Envelope
+from aiogate.proxy.upstream.envelope import Callers, Envelope
 from tests.exchanges import an_exchange
 
 AGENT = Agent(id="support", url="http://agent.example:9001/base")
@@ -51,3 +52,14 @@ def test_more_names_than_are_remembered_are_judged_as_the_first_were() -> None:
         assert b"root" not in head
         assert clean_request(made_up) == ["X-User-Roles"]
         assert list(made_up) == [f"X-Made-Up-{number}", "Via"]
+
+
+def test_callers_whose_lines_are_long_are_not_remembered() -> None:
+    """Tokens may carry as many roles as they like: what is kept of ten thousand callers has a bound."""
+    callers = Callers()
+    few = Principal(id="ada", roles=frozenset({"reader"}))
+    many = Principal(id="ada", roles=frozenset(f"role-{number:04}" for number in range(400)))
+    assert callers.lines(few) is callers.lines(few) == "X-User-Id: ada\r\nX-User-Roles: reader\r\n"
+    assert callers.lines(many) == callers.lines(many)
+    assert callers.lines(many) is not callers.lines(many)
+    assert callers.lines(many).count("role-") == 400
