@@ -167,7 +167,15 @@ class Cost:
             agent_id = None if agent is None else agent.id
             tell: Callable[[], tuple[int, int | None]] = partial(self._so_far, so_far, agent_id, exchange.started_wall)
             exchange[SO_FAR] = tell
-        return _Look(exchange, reader, self._settle).at
+        reads, feed, settle = reader, reader.feed, self._settle
+
+        def observe(chunk: bytes) -> None:
+            if chunk:
+                feed(chunk)
+            else:
+                settle(exchange, reads)
+
+        return observe
 
     def _so_far(self, so_far: Callable[[], Usage], agent_id: str | None, wall: float) -> tuple[int, int | None]:
         """Return what has come of an answer by now, for those who look at it meanwhile."""
@@ -252,27 +260,6 @@ class Cost:
             self._prices.clear()
         self._prices[key] = price
         return price
-
-
-class _Look:
-    """Looks at one response."""
-
-    __slots__ = ("_exchange", "_feed", "_reader", "_settle")
-
-    def __init__(
-        self, exchange: Exchange, reader: UsageReader, settle: Callable[[Exchange, UsageReader], None]
-    ) -> None:
-        self._exchange = exchange
-        self._reader = reader
-        self._feed = reader.feed
-        self._settle = settle
-
-    def at(self, chunk: bytes) -> None:
-        """Read a chunk, or settle at the end."""
-        if chunk:
-            self._feed(chunk)
-        else:
-            self._settle(self._exchange, self._reader)
 
 
 def _day(wall: float) -> date:
