@@ -120,8 +120,8 @@ async def test_time_that_runs_out_is_said_with_what_was_under_way() -> None:
     with mute() as port:
         dialer = Dialer()
         dialer.prepare([to("https://127.0.0.1")])
-        why = await refusal(dialer, to(f"https://127.0.0.1:{port}"), 0.01)
-        assert why == "within 0.01 s: the TLS handshake did not end"
+        why = await refusal(dialer, to(f"https://127.0.0.1:{port}"), 0.5)  # time to connect on a busy machine
+        assert why == "within 0.5 s: the TLS handshake did not end"
 
 
 async def turns(count: int) -> None:
