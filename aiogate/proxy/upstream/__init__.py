@@ -114,8 +114,8 @@ class Upstream:
         self._loop = asyncio.get_running_loop()
         self._dialer = Dialer()
         self.watch = Watch(self._loop)
-        self._piece = Piece()
         """The timer that looks at whatever is incomplete, of agents and of clients."""
+        self._piece = Piece()
         self._callers = Callers()
         self._checks = Checks(self._dial, random)
         self._destinations: dict[str, Destination] = {}

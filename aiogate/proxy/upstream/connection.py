@@ -105,7 +105,7 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
 
     # what the loop calls
 
-    def buffer_updated(self, nbytes: int) -> None:  # noqa: C901 - of a chunk each call counts
+    def buffer_updated(self, nbytes: int) -> None:  # noqa: C901, PLR0912 - of a chunk each call counts
         """Parse what has been read, and pass on what it brings."""
         response = self._response
         if response is None:
@@ -136,19 +136,19 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
                 self._keep_bodies(response)
             response.wake()
             self._release()
-        elif bodies:
-            if self._spoilt or self._informational:
-                self._keep_bodies(response)
-                return
+        elif bodies and not (self._spoilt or self._informational):
             self._head_size = 0
             body = bodies[0] if len(bodies) == 1 else b"".join(bodies)
             bodies.clear()
             response.bring(body)
-        elif not response.size:
-            # a piece of a head, of trailers or of a chunk's first line: httptools would keep an endless one
-            self._head_size += nbytes
-            if self._head_size > _MOST_HEAD_BYTES:
-                self._fail("sent too long a trailer" if response.arrived.done() else "sent too long a head")
+        else:
+            if bodies:
+                self._keep_bodies(self._response)
+            if not response.size:
+                # a piece of a head, of trailers or of a chunk's first line: httptools would keep an endless one
+                self._head_size += nbytes
+                if self._head_size > _MOST_HEAD_BYTES:
+                    self._fail("sent too long a trailer" if response.arrived.done() else "sent too long a head")
 
     def eof_received(self) -> None:
         response = self._response

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.proxy.upstream.answers import DAMAGE, PLACES, Answer, Damage, answers, cut, switches
 from tests.proxy.upstream.naive import reading
-from tests.proxy.upstream.wires import End, SteppedLoop, ask, line, stepped
+from tests.proxy.upstream.wires import AGENT, GET, End, SteppedLoop, ask, line, stepped
 
 SETTINGS = settings(
     max_examples=int(os.environ.get("AIOGATE_FUZZ", "300")),
@@ -108,6 +108,25 @@ def test_a_damaged_answer_is_an_error_or_what_somebody_else_reads_in_it_too(
     if this.connection in this.shelf.returned:
         assert read.rest.strip(b"\r\n") == b""
         assert read.keeps_alive
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"HTTP/1.1 700 Odd\r\nContent-Length: 5000\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n",
+    ],
+)
+def test_the_body_behind_a_head_that_is_refused_is_kept_by_nobody(loop: SteppedLoop, begin: bytes) -> None:
+    """Also where both come in one read, of which the head alone decides."""
+    this = line(loop)
+    response = this.connection.send(AGENT, GET)
+    this.wire.say(begin + b"hello")
+    loop.settle()
+    assert response.arrived.exception() is not None
+    assert response.size == 0
+    assert this.state == "closed"
 
 
 def test_what_an_agent_breaks_leaves_nothing_behind(loop: SteppedLoop) -> None:
