@@ -105,28 +105,42 @@ class Keeper:
                     self._put_away(totals, path)
 
     def _known(self, totals: Totals) -> dict[str, int]:
-        """Fold what is known without reading; return where reading ends in the segment that is being written."""
-        if self._ledger is None:
-            return {}
-        for stretch in self._ledger.take():
-            self._ends[stretch.name] = stretch.end
-            totals.add(stretch)
-        written = {name_of(path) for path in segments(self._settings.dir) if _is_written(path)}
+        """Fold what is known without reading; return where reading ends in the segments that are being written.
+
+        What comes while the round reads is left for the next one: under load there would always be more.
+        """
+        if self._ledger is not None:
+            for stretch in self._ledger.take():
+                self._ends[stretch.name] = stretch.end
+                totals.add(stretch)
+        written = {name_of(path): length(path) for path in segments(self._settings.dir) if _is_written(path)}
         self._ends = {name: end for name, end in self._ends.items() if name in written}
-        return self._ends
+        return written | self._ends
 
     def _run(self) -> None:
+        self._try(self._begin)
         while not self._stopping.wait(self._seconds):
-            try:
-                if self.keeps or self.takes_over():
-                    self.round()
-                self._trouble = ""
-            except _StoppedError:
-                return
-            except (JournalError, OSError) as error:
-                self._complain(str(error))
-            except Exception as error:  # noqa: BLE001 - the border of a round: a fault of ours does not end the keeping
-                self._complain(repr(error))
+            self._try(self._next)
+
+    def _begin(self) -> None:
+        """Let the ledger keep the sums from the first record on, so that none of this process has to be read."""
+        if self.takes_over() and self._ledger is not None:
+            self._ledger.take()
+
+    def _next(self) -> None:
+        if self.keeps or self.takes_over():
+            self.round()
+
+    def _try(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+            self._trouble = ""
+        except _StoppedError:
+            return
+        except (JournalError, OSError) as error:
+            self._complain(str(error))
+        except Exception as error:  # noqa: BLE001 - the border of a round: a fault of ours does not end the keeping
+            self._complain(repr(error))
 
     def takes_over(self) -> bool:
         """Become the keeper if there is none, and tell; a second one would do no harm, and no good."""

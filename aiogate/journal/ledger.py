@@ -53,6 +53,7 @@ class Ledger:
     _lock: Lock = attrs.field(factory=Lock, init=False)
     _stretches: list[Stretch] = attrs.field(factory=list, init=False)
     _last: Stretch | None = attrs.field(default=None, init=False)
+    _segment: Segment | None = attrs.field(default=None, init=False)
     _is_taken: bool = attrs.field(default=False, init=False)
 
     def note(self, segment: Segment, begin: int, chain: bytes, added: Added | None) -> None:
@@ -60,6 +61,7 @@ class Ledger:
 
         Nothing is kept before somebody has taken something: of several gateways with one journal one keeps it.
         """
+        self._segment = segment
         if not self._is_taken:
             return
         with self._lock:
@@ -87,9 +89,14 @@ class Ledger:
                     sums[UNPRICED] += 1
 
     def take(self) -> list[Stretch]:
-        """Return what has come since the last time; the next record begins a new stretch."""
+        """Return what has come since the last time; the next record begins a new stretch.
+
+        The first time that is an empty one, if there are records already: where it is has to be read until.
+        """
         with self._lock:
             taken, self._stretches = self._stretches, []
+            if not self._is_taken and (segment := self._segment) is not None:
+                taken = [Stretch(segment, segment.size, segment.size)]
             self._last = None
             self._is_taken = True
         return taken

@@ -1,5 +1,6 @@
 """What this process has appended is folded without being read, once, and exactly as if it had been read."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from aiogate import Clock, Usage
 from aiogate.journal.added import added
 from aiogate.journal.keeper import Keeper
+from aiogate.journal.ledger import Ledger, Stretch
 from aiogate.journal.record import encode
 from aiogate.journal.sealed import open_segment
 from aiogate.journal.sums import sums
@@ -140,6 +142,51 @@ def test_segments_that_another_gateway_writes_are_read(tmp_path: Path, journal: 
 
 def test_nothing_is_kept_for_nobody(journal: Journal) -> None:
     serve(journal, 1)
-    assert journal.ledger.take() == []
+    [none_yet] = journal.ledger.take()
+    assert (none_yet.count, none_yet.begin) == (0, none_yet.end)
     serve(journal, 1)
-    assert [stretch.count for stretch in journal.ledger.take()] == [1]
+    [stretch] = journal.ledger.take()
+    assert (stretch.count, stretch.begin) == (1, none_yet.end)
+
+
+def test_a_reader_that_is_slower_than_the_writers_comes_to_an_end(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Journal(JournalSettings(dir=tmp_path), Clock())
+    other.open()
+    serve(journal, 1)  # before anybody keeps sums
+    serve(other, 2)
+
+    def late(path: Path, position: int = 0) -> object:
+        serve(journal, 4)
+        serve(other, 8)
+        return open_segment(path, position)
+
+    monkeypatch.setattr("aiogate.journal.totals.open_segment", late)
+    keeper = Keeper(JournalSettings(dir=tmp_path), Clock(), ledger=journal.ledger)
+    keeper.round()
+    assert cost(tmp_path) == 3
+    monkeypatch.undo()
+    keeper.round()
+    assert cost(tmp_path) == made_anew(tmp_path) == 3 + 2 * (4 + 8)
+    other.close()
+
+
+def test_a_keeper_that_runs_reads_nothing_of_its_own(
+    tmp_path: Path, journal: Journal, unreadable: pytest.MonkeyPatch
+) -> None:
+    begun, take = threading.Event(), Ledger.take
+
+    def taken(ledger: Ledger) -> list[Stretch]:
+        stretches = take(ledger)
+        begun.set()
+        return stretches
+
+    unreadable.setattr(Ledger, "take", taken)
+    keeper = Keeper(JournalSettings(dir=tmp_path), Clock(), seconds=3600.0, ledger=journal.ledger)
+    keeper.start()
+    assert begun.wait(10)
+    serve(journal, 1, 2)
+    keeper.round()
+    assert cost(tmp_path) == 3
+    keeper.stop()
