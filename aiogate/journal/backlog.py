@@ -9,7 +9,7 @@ the centre, and without the file it is another one, whose sums count beside thos
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -99,16 +99,22 @@ class Backlog:
             os.close(self._lock)
             self._lock = -1
 
-    def measure(self) -> None:
-        """Count what was written since the last time."""
+    def measure(self) -> dict[str, int]:
+        """Count what was written since the last time; return where each segment ends by now."""
         for path in self._open_ones():
             self._measure(path)
+        return dict(self._counted)
 
-    def next(self, size: int = _SLICE_BYTES) -> Batch | None:
-        """Return the oldest records that are not acknowledged; None: there are none."""
+    def next(self, size: int = _SLICE_BYTES, ends: Mapping[str, int] | None = None) -> Batch | None:
+        """Return the oldest records that are not acknowledged, up to ``ends`` if given; None: there are none.
+
+        Of a segment that is being written there would always be more, a few records at a time, and the others would
+        never have their turn.
+        """
         for path in self._open_ones():
             start = self.positions.get(name_of(path), 0)
-            block = self._read(path, start, size)
+            left = size if ends is None else min(size, ends.get(name_of(path), 0) - start)
+            block = self._read(path, start, left) if left > 0 else b""
             if block:
                 if self._counted.get(name_of(path), 0) < start + len(block):
                     self._measure(path)

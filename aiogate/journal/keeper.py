@@ -25,7 +25,6 @@ from aiogate.journal.segment import (
     is_being_written,
     is_made_by_us,
     modified,
-    name_of,
     segments,
 )
 from aiogate.journal.totals import Totals
@@ -68,8 +67,6 @@ class Keeper:
     _stopping: threading.Event = attrs.field(factory=threading.Event, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
     _lock: int | None = attrs.field(default=None, init=False)
-    _ends: dict[str, int] = attrs.field(factory=dict, init=False)
-    """How far this process's own segments go, as far as the ledger has said."""
     _trouble: str = attrs.field(default="", init=False)
     _said: set[Torn] = attrs.field(factory=set, init=False)
 
@@ -99,23 +96,10 @@ class Keeper:
         for path in ended:
             self._tidy(path)
         with Totals.of(directory, _SLICE_BYTES) as totals:
-            totals.fold(self._torn, pause=self._breathe, until=self._known(totals))
+            totals.fold(self._torn, pause=self._breathe, ledger=self._ledger)
             for path in ended:
                 if totals.has_all_of(path):
                     self._put_away(totals, path)
-
-    def _known(self, totals: Totals) -> dict[str, int]:
-        """Fold what is known without reading; return where reading ends in the segments that are being written.
-
-        What comes while the round reads is left for the next one: under load there would always be more.
-        """
-        if self._ledger is not None:
-            for stretch in self._ledger.take():
-                self._ends[stretch.name] = stretch.end
-                totals.add(stretch)
-        written = {name_of(path): length(path) for path in segments(self._settings.dir) if _is_written(path)}
-        self._ends = {name: end for name, end in self._ends.items() if name in written}
-        return written | self._ends
 
     def _run(self) -> None:
         self._try(self._begin)

@@ -54,6 +54,7 @@ class Ledger:
     _stretches: list[Stretch] = attrs.field(factory=list, init=False)
     _last: Stretch | None = attrs.field(default=None, init=False)
     _segment: Segment | None = attrs.field(default=None, init=False)
+    _taken: Stretch | None = attrs.field(default=None, init=False)
     _is_taken: bool = attrs.field(default=False, init=False)
 
     def note(self, segment: Segment, begin: int, chain: bytes, added: Added | None) -> None:
@@ -97,6 +98,14 @@ class Ledger:
             taken, self._stretches = self._stretches, []
             if not self._is_taken and (segment := self._segment) is not None:
                 taken = [Stretch(segment, segment.size, segment.size)]
+            if taken:
+                self._taken = taken[-1]
             self._last = None
             self._is_taken = True
         return taken
+
+    @property
+    def end(self) -> tuple[str, int] | None:
+        """The segment and the byte in it at which what was taken ends."""
+        taken = self._taken
+        return None if taken is None else (taken.name, taken.end)

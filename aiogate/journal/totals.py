@@ -5,7 +5,6 @@ truth: the totals can be deleted and are made anew, save for records whose segme
 """
 
 import sqlite3
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ import attrs
 
 from aiogate.errors import JournalError
 from aiogate.journal.action import is_action
-from aiogate.journal.ledger import Stretch
+from aiogate.journal.ledger import Ledger, Stretch
 from aiogate.journal.reader import Record, Torn, parsed, parsed_text
 from aiogate.journal.sealed import DamagedError, length, open_segment
 from aiogate.journal.segment import name_of, segments
@@ -88,19 +87,25 @@ class Totals:
         torn: Callable[[Torn], None] = _nothing,
         progress: Callable[[int, int], None] = _nothing,
         pause: Callable[[], None] = _nothing,
-        until: Mapping[str, int] | None = None,
+        ledger: Ledger | None = None,
     ) -> int:
         """Fold what is in the journal and not in the totals yet; return how many records.
+
+        What comes meanwhile is left for the next time: of a journal that is being written there would always be more.
 
         Args:
             torn: is told of what is no record.
             progress: is told how many bytes are done, and of how many, after each transaction.
             pause: is called after each transaction, when nothing is locked.
-            until: bytes of segments, by name, behind which is nothing yet.
+            ledger: has sums of what this process has appended, which then need not be read.
         """
-        folded, known = 0, until or {}
-        while behind := self._behind(known):
-            count = self._fold_all(behind, torn, progress, pause, known)
+        folded, ends = 0, {name_of(path): length(path) for path in segments(self.directory)}
+        if ledger is not None:
+            folded += sum(map(self.add, ledger.take()))
+            if ledger.end is not None:
+                ends.update([ledger.end])
+        while behind := self._behind(ends):
+            count = self._fold_all(behind, torn, progress, pause, ends)
             if count is None:
                 break
             folded += count
@@ -164,14 +169,13 @@ class Totals:
         moved = self._move(name, stretch.begin, stretch.end, tally, stretch.chain.decode())
         return stretch.count if moved else 0
 
-    def _behind(self, until: Mapping[str, int]) -> list[tuple[Path, int]]:
+    def _behind(self, ends: Mapping[str, int]) -> list[tuple[Path, int]]:
         """Return the segments of which not all is folded, and how much of each is not."""
         positions = dict(self.db.execute("SELECT name, position FROM segments WHERE NOT retired"))
         retired = {name for (name,) in self.db.execute("SELECT name FROM segments WHERE retired")}
         found = [(path, name_of(path)) for path in segments(self.directory)]
-        ends = [(path, until[name] if name in until else length(path)) for path, name in found]
-        rest = [(path, end - positions.get(name_of(path), 0)) for path, end in ends]
-        return [(path, size) for path, size in rest if size > 0 and name_of(path) not in retired]
+        rest = [(path, ends.get(name, 0) - positions.get(name, 0)) for path, name in found if name not in retired]
+        return [(path, size) for path, size in rest if size > 0]
 
     def _fold_all(
         self,
@@ -179,13 +183,13 @@ class Totals:
         torn: Callable[[Torn], None],
         progress: Callable[[int, int], None],
         pause: Callable[[], None],
-        until: Mapping[str, int],
+        ends: Mapping[str, int],
     ) -> int | None:
         """Fold and return how many records; None: there was no whole line."""
         whole, done, folded = sum(size for _, size in behind), 0, 0
         for path, _ in behind:
             try:
-                for begin, block in self._unread(path, until.get(name_of(path), sys.maxsize)):
+                for begin, block in self._unread(path, ends[name_of(path)]):
                     count = self._fold_block(path, begin, block, torn)
                     done += len(block)
                     if count is None:

@@ -160,7 +160,7 @@ class Gateway:
         self._rooms.callback(house.journal.close)
         keeper = Keeper(self.settings.journal, self.clock, ledger=house.journal.ledger)
         if (central := await asyncio.to_thread(central_of, self.settings.state)) is not None:
-            house.shipper = Shipper(self.settings.journal.dir, central, self.clock)
+            house.shipper = Shipper(self.settings.journal.dir, central, self.clock, house.journal.ledger)
             keeper.may_go, keeper.may_keep = house.shipper.has_all_of, house.shipper.ships
             house.shipper.start()
             self._rooms.push_async_callback(house.shipper.stop)

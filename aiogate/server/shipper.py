@@ -18,6 +18,7 @@ import attrs
 from aiogate.errors import JournalError, StateError
 from aiogate.exchange import Clock
 from aiogate.journal.backlog import Backlog, Batch
+from aiogate.journal.ledger import Ledger
 from aiogate.journal.tally import Key
 from aiogate.journal.totals import Totals
 
@@ -61,11 +62,13 @@ class Shipper:
     Args:
         directory: the journal's.
         central: where to.
+        ledger: has sums of what this process has appended, which then need not be read for the totals.
     """
 
     _directory: Path
     _central: "Central"
     _clock: Clock
+    _ledger: Ledger | None = None
     _backlog: Backlog | None = attrs.field(default=None, init=False)
     _begun: bool = attrs.field(default=False, init=False)
     _check_due: float = attrs.field(default=0.0, init=False)
@@ -121,16 +124,16 @@ class Shipper:
                     await self._stopping.wait()
 
     async def _round(self) -> None:
-        """Ship all that there is."""
+        """Ship all that there is by now; what comes meanwhile goes with the next round, many records at a time."""
         backlog = self._backlog
         if backlog is None:
             backlog = self._backlog = await asyncio.to_thread(Backlog.opened, self._directory)
         if backlog is None:
             return
-        await asyncio.to_thread(backlog.measure)
+        ends = await asyncio.to_thread(backlog.measure)
         if not self._begun or self._clock.monotonic() >= self._check_due:
             await self._begin(backlog)
-        while (batch := await asyncio.to_thread(backlog.next)) is not None:
+        while (batch := await asyncio.to_thread(backlog.next, ends=ends)) is not None:
             await self._ship(backlog, batch)
             self._reached()
             if self._stopping.is_set() and self._task is not None and not self._task.done():
@@ -180,12 +183,12 @@ class Shipper:
     def _sums_of(self, batch: Batch) -> list[_Row]:
         with Totals.of(self._directory) as totals:
             if not totals.reaches(batch.segment, batch.end):
-                totals.fold(pause=_breathe)
+                totals.fold(pause=_breathe, ledger=self._ledger)
             return list(totals.quarters(batch.touched))
 
     def _sums_since(self, begin: float) -> list[_Row]:
         with Totals.of(self._directory) as totals:
-            totals.fold(pause=_breathe)
+            totals.fold(pause=_breathe, ledger=self._ledger)
             return list(totals.quarters_since(begin))
 
     def _reached(self) -> None:

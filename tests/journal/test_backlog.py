@@ -66,6 +66,21 @@ def test_what_was_not_acknowledged_comes_again_also_after_a_restart(tmp_path: Pa
     third.close()
 
 
+def test_a_segment_that_grows_all_the_time_does_not_keep_the_others_from_their_turn(tmp_path: Path) -> None:
+    write(tmp_path / "1.jsonl", ended(1))
+    write(tmp_path / "2.jsonl", ended(2))
+    backlog = opened(tmp_path)
+    ends, found = backlog.measure(), list[str]()
+    for number in range(10, 20):
+        write(tmp_path / "1.jsonl", ended(number))
+        if (batch := backlog.next(ends=ends)) is None:
+            break
+        found.extend(ids(batch))
+        backlog.acknowledged(batch)
+    assert found == ["r1", "r2"]
+    assert drained(backlog) == ["r10", "r11", "r12"]
+
+
 def test_all_who_ask_at_once_get_one_and_the_same_source(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(source_of, [tmp_path] * 40))) == 1

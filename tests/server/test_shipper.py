@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 from aiogate.cli.usage import usage
 from aiogate.journal.reader import records
+from aiogate.journal.sealed import open_segment
 from aiogate.journal.segment import segments
 from aiogate.testing import RunningGateway, fake_agent, running_gateway
 from tests.state.redis_server import RedisServer, redis_server
@@ -138,6 +139,25 @@ async def test_all_records_arrive_in_order_and_the_fleet_sums_up_to_them(fleet: 
     assert (said["total"]["calls"], said["total"]["cost_nanousd"]) == (50, 50_000_000)
     assert await fleet.metric(0, "aiogate_journal_unshipped_records ") == 0
     assert await fleet.metric(0, "aiogate_journal_shipped_records_total ") == 31
+
+
+async def test_the_sums_that_are_shipped_are_not_read_again_where_they_are_known(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fleet.call(0, 1)
+    await fleet.shipped()  # from now on sums are kept
+    read = list[Path]()
+
+    def noted(path: Path, position: int = 0) -> object:
+        read.append(path)
+        return open_segment(path, position)
+
+    monkeypatch.setattr("aiogate.journal.totals.open_segment", noted)
+    await fleet.call(0, 20)
+    await fleet.shipped()
+    said = await fleet.usage()
+    assert (said["total"]["calls"], said["total"]["cost_nanousd"]) == (21, 21_000_000)
+    assert not read
 
 
 async def test_nothing_is_lost_while_redis_is_away(fleet: Fleet) -> None:
