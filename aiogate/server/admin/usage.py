@@ -8,6 +8,7 @@ import attrs
 from aiohttp import web
 
 from aiogate.errors import JournalError, Refused, refusal
+from aiogate.journal.ledger import Ledger
 from aiogate.journal.moments import moment_of
 from aiogate.journal.sums import DIMENSIONS, Sums, sums
 from aiogate.journal.totals import Totals
@@ -33,9 +34,9 @@ async def _usage(request: web.Request) -> web.Response:
     if "until" in query:
         until = _moment(query["until"], "until", wall)
     only = {name: query[name] for name in _ONLY if name in query}
-    directory = gateway.generation.settings.journal.dir
+    directory, ledger = gateway.generation.settings.journal.dir, gateway.house.journal.ledger
     try:
-        rows, whole = await asyncio.to_thread(_summed, directory, by, since, until, only)
+        rows, whole = await asyncio.to_thread(_summed, directory, ledger, by, since, until, only)
     except JournalError as error:
         raise Refused(refusal("journal_unavailable", str(error))) from error
     found = sorted(rows.items(), key=lambda row: (-row[1].cost_nanousd, -row[1].calls, row[0]))
@@ -43,11 +44,16 @@ async def _usage(request: web.Request) -> web.Response:
     return json({"rows": said, "total": attrs.asdict(whole), "rows_left_out": max(0, len(found) - _MOST_ROWS)})
 
 
-def _summed(
-    directory: Path, by: tuple[str, ...], since: float, until: float | None, only: dict[str, str]
+def _summed(  # noqa: PLR0913, PLR0917 - what is asked for, in the order of the query
+    directory: Path,
+    ledger: Ledger,
+    by: tuple[str, ...],
+    since: float,
+    until: float | None,
+    only: dict[str, str],
 ) -> tuple[dict[tuple[str, ...], Sums], Sums]:
     with Totals.of(directory) as totals:
-        totals.fold()
+        totals.fold(ledger=ledger)
         whole = sums(totals, (), since, until, only).get((), Sums())
         return sums(totals, by, since, until, only), whole
 
