@@ -8,6 +8,7 @@ journal. Knows nothing of how a generation came into the store.
 
 import asyncio
 import logging
+import os
 import shutil
 import socket
 import tempfile
@@ -23,6 +24,7 @@ from aiogate.errors import AiogateError, Problem, SettingsError, StateError
 from aiogate.journal.action import encode_action
 from aiogate.pipeline.load import load
 from aiogate.pipeline.run import Pipeline
+from aiogate.server.folder import clear_away, hold
 from aiogate.server.gateway import Gateway
 from aiogate.server.reload import Report
 from aiogate.settings.model import Settings
@@ -74,8 +76,14 @@ class Followed:
     _environ: Mapping[str, str]
     _workers: int | None = None
     _folder: Path = attrs.field(factory=lambda: Path(tempfile.mkdtemp(prefix="aiogate-config-")), init=False)
+    _lock: int = attrs.field(init=False)
     _tried: int = attrs.field(default=0, init=False)
     _told: dict[str, Any] = attrs.field(factory=dict, init=False)
+
+    @_lock.default
+    def _is_at_home(self) -> int:
+        clear_away()
+        return hold(self._folder)
 
     def write(self, pushed: Pushed) -> None:
         """Have a generation read from now on."""
@@ -105,6 +113,7 @@ class Followed:
     def close(self) -> None:
         """Take the directory away."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._lock)
 
     @property
     def told(self) -> Mapping[str, Any]:

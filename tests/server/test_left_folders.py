@@ -1,4 +1,4 @@
-"""What supervisors that were killed have left is cleared away by the next one, and nothing else is."""
+"""What gateways that were killed have left is cleared away by the next one, and nothing else is."""
 
 import os
 import sys
@@ -6,16 +6,15 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import PIPE, Popen
-from typing import Any
 
 import pytest
 
-folder: Any = pytest.importorskip("aiogate.server.workers.folder", reason="gunicorn is not installed")
+from aiogate.server import folder
 
 HOLDER = """
 import os, sys
 from pathlib import Path
-from aiogate.server.workers.folder import hold
+from aiogate.server.folder import hold
 hold(Path(sys.argv[1]))
 if os.fork() == 0:
     print("held", flush=True)
@@ -71,3 +70,24 @@ def test_what_is_somebody_elses_is_left_alone(made: Callable[[], Path], monkeypa
     folder.clear_away()
     assert theirs.exists()
     monkeypatch.undo()
+
+
+FOLLOWER = """
+import os
+from aiogate.server.pushed import Followed
+from aiogate.settings.origin import Origin
+from pathlib import Path
+Followed(Origin(folder=Path(), state_url="redis://localhost", prefix="aiogate"), {})
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_where_a_config_out_of_a_store_lay_is_cleared_away_by_the_next_one(tmp_path: Path) -> None:
+    def killed() -> list[Path]:
+        with Popen([sys.executable, "-c", FOLLOWER], env={**os.environ, "TMPDIR": str(tmp_path)}) as follower:
+            assert follower.wait() == -9
+        return list(tmp_path.glob("aiogate-config-*"))
+
+    [first] = killed()
+    [second] = killed()
+    assert first != second

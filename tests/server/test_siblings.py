@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from aiogate.server.folder import made_folder
 from aiogate.server.siblings import Siblings
 from aiogate.server.together import InForce
 from tests.server.several import Workers
@@ -133,8 +134,7 @@ async def test_the_event_streams_of_all_are_one(tmp_path: Path) -> None:
 
 
 def test_its_directory_is_for_its_user_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = pytest.importorskip("aiogate.server.workers.folder")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    made = folder.made_folder()
+    made = made_folder()
     assert stat.S_IMODE(made.stat().st_mode) == 0o700
     made.rmdir()

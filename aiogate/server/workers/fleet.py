@@ -14,13 +14,13 @@ import attrs
 
 from aiogate.errors import AiogateError
 from aiogate.pipeline.run import Pipeline
+from aiogate.server.folder import hold, made_folder
 from aiogate.server.follow import Look
 from aiogate.server.inherited import Inherited
 from aiogate.server.merged_metrics import Left
 from aiogate.server.reload import Load, fingerprint_of
 from aiogate.server.siblings import SOCKET
 from aiogate.server.together import InForce
-from aiogate.server.workers.folder import hold, made_folder
 from aiogate.settings.model import Address, Settings
 
 __all__ = ["Fleet", "listening"]

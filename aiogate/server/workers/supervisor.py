@@ -22,12 +22,12 @@ from gunicorn.errors import HaltServer
 
 from aiogate.errors import AiogateError
 from aiogate.pipeline.run import Pipeline
+from aiogate.server.folder import clear_away
 from aiogate.server.follow import Look
 from aiogate.server.inherited import Inherited
 from aiogate.server.notify import Notifier
 from aiogate.server.reload import Load
 from aiogate.server.workers.fleet import Fleet, listening
-from aiogate.server.workers.folder import clear_away
 from aiogate.server.workers.worker import GatewayWorker
 from aiogate.settings.model import Address, Settings
 

@@ -1,7 +1,8 @@
-"""The directory where the workers of one supervisor find each other, and those that killed ones have left.
+"""The directories that a gateway has while it runs, and those that killed ones have left.
 
-A lock says that somebody is at home: the supervisor takes it, its workers have it by the fork, and it goes with the
-last of them, however they end.
+Where the workers of one supervisor find each other, and where a config lies that comes out of a store. A lock says that
+somebody is at home: whoever makes a directory takes it, workers have it by the fork, and it goes with the last of them,
+however they end.
 """
 
 import fcntl
