@@ -92,7 +92,8 @@ def _second(seconds: int) -> str:
 
 def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912, PLR0915 - what is null is left out
     principal, agent, refused = exchange.principal, exchange.agent, exchange.refusal
-    started, ended, first_byte = exchange.started, exchange.ended, exchange.first_byte
+    started, ended, forwarded = exchange.started, exchange.ended, exchange.forwarded
+    first_byte, answered = exchange.first_byte, exchange.answered
     if ended is None:
         msg = f"exchange {exchange.id} has no record before it has ended"
         raise ValueError(msg)
@@ -126,7 +127,10 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912, PLR091
     facts["duration_seconds"] = int((ended - started) * 1e6 + 0.5) / 1e6  # many times faster than round
     if first_byte is not None:
         facts["first_byte_seconds"] = int((first_byte - started) * 1e6 + 0.5) / 1e6
-    facts["overhead_seconds"] = int(_overhead(exchange, ended) * 1e6 + 0.5) / 1e6
+    overhead = (ended if forwarded is None else forwarded) - started  # what the agent never answered is the agent's
+    if forwarded is not None and first_byte is not None and answered is not None:
+        overhead += answered - first_byte
+    facts["overhead_seconds"] = int(overhead * 1e6 + 0.5) / 1e6
     facts["bytes_in"] = exchange.bytes_in
     facts["bytes_out"] = exchange.bytes_out
     if exchange.messages_in is not None:
@@ -186,16 +190,6 @@ def payer_of(exchange: Exchange) -> str | None:
 
 def _shadow(rules: tuple[str, ...]) -> list[str]:
     return [*rules[:_SHADOWS], *("…" for _ in rules[_SHADOWS : _SHADOWS + 1])]
-
-
-def _overhead(exchange: Exchange, ended: float) -> float:
-    """Return the seconds that the gateway itself has added; what the agent never answered is the agent's."""
-    if exchange.forwarded is None:
-        return ended - exchange.started
-    seconds = exchange.forwarded - exchange.started
-    if exchange.first_byte is not None and exchange.answered is not None:
-        seconds += exchange.answered - exchange.first_byte
-    return seconds
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
