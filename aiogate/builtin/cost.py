@@ -64,7 +64,7 @@ _FAILED_STATUS: Final = 500
 _REFUSED_STATUS: Final = 400
 _KEPT_PRICES: Final = 1024
 _AFTER_START_SECONDS: Final = 0.5
-_QUARTER_SECONDS: Final = 900
+_QUARTER_SECONDS: Final = 900.0
 _RECOGNISED: Final = UsageRule()
 _WITHOUT_BODY: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED)
 
@@ -203,7 +203,10 @@ class Cost:
             exchange.usage = measured
         usage, agent = exchange.usage, exchange.agent
         key = (None if agent is None else agent.id, usage.model or "", exchange.started_wall // _QUARTER_SECONDS)
-        price = self._prices[key] if key in self._prices else self._look_up(key)
+        try:
+            price = self._prices[key]
+        except KeyError:
+            price = self._look_up(key)
         if usage.source == "unknown":
             self._settle_unsaid(exchange, reader, price)
         elif price is not None and (price.output_is_priced or not usage.output_tokens):

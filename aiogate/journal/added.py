@@ -7,16 +7,17 @@ from functools import lru_cache
 from typing import Final
 
 from aiogate.exchange import Exchange, Outcome
-from aiogate.journal.record import MODEL_CHARACTERS, escaped, payer_of
+from aiogate.journal.record import MODEL_CHARACTERS, escaped
 from aiogate.journal.tally import LARGEST, QUARTER_SECONDS, Key
 
 __all__ = ["Added", "added"]
 
 _FAILED_STATUS: Final = 400
-_QUARTER_MILLISECONDS: Final = QUARTER_SECONDS * 1000
+_QUARTER_MILLISECONDS: Final = QUARTER_SECONDS * 1000.0
+_COMPLETED: Final = Outcome.COMPLETED
 
 Tokens = tuple[int, int, int, int]
-Added = tuple[int, Key, int | None, bool, Tokens]
+Added = tuple[float, Key, int | None, bool, Tokens]
 """The quarter in which it began, the names, the cost, whether there should have been one, and input, cached input,
 output and reasoning tokens."""
 
@@ -24,12 +25,13 @@ output and reasoning tokens."""
 def added(exchange: Exchange) -> Added | None:
     """Return what the totals add; None where the record has to be read."""
     principal, agent, usage, cost = exchange.principal, exchange.agent, exchange.usage, exchange.cost_nanousd
+    shares = exchange.cost_centers
     if (
-        exchange.outcome is not Outcome.COMPLETED
+        exchange.outcome is not _COMPLETED
         or principal is None
         or agent is None
         or exchange.refusal is not None
-        or len(exchange.cost_centers) > 1
+        or (shares and len(shares) > 1)
         or usage.cache_write_tokens is not None
         or usage.cache_write_1h_tokens is not None
         or usage.input_audio_tokens is not None
@@ -52,13 +54,13 @@ def added(exchange: Exchange) -> Added | None:
         principal.key_id,
         principal.department,
         agent.id,
-        payer_of(exchange),
+        shares[0][0] if shares else agent.cost_center or principal.cost_center,
         usage.model,
         usage.source,
     )
     unpriced = cost is None and (usage.source != "unknown" or 0 < exchange.status < _FAILED_STATUS)
-    quarter = round(exchange.started_wall * 1000) // _QUARTER_MILLISECONDS * QUARTER_SECONDS
-    return quarter, names, cost, unpriced, tokens
+    quarter = (exchange.started_wall * 1000 + 0.5) // _QUARTER_MILLISECONDS  # of the milliseconds in the record
+    return quarter * QUARTER_SECONDS, names, cost, unpriced, tokens
 
 
 @lru_cache(maxsize=4096)

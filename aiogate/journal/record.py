@@ -45,6 +45,7 @@ _DISPENSABLE: Final = (  # the cost has been reckoned with them
 )
 _LAST_TO_GO: Final = ("trace_id", "overhead_seconds", "first_byte_seconds")
 _NAME_BYTES: Final = 26
+_MILLISECONDS: Final = tuple(f".{milliseconds:03}Z" for milliseconds in range(1000))
 _INT64_MAX: Final = 2**63 - 1
 _DETAIL_CHARACTERS: Final = 160
 _CALL_CHARACTERS: Final = 64
@@ -80,8 +81,8 @@ def written_down(exchange: Exchange) -> tuple[bytes, bool]:
 
 def timestamp(wall: float) -> str:
     """Return a time in seconds since 1970 as RFC 3339 in UTC with milliseconds; such texts sort as the times do."""
-    seconds, milliseconds = divmod(round(wall * 1000), 1000)
-    return f"{_second(seconds)}.{milliseconds:03}Z"
+    milliseconds = round(wall * 1000)
+    return _second(milliseconds // 1000) + _MILLISECONDS[milliseconds % 1000]
 
 
 @lru_cache(maxsize=8)
@@ -91,7 +92,8 @@ def _second(seconds: int) -> str:
 
 def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912, PLR0915 - what is null is left out
     principal, agent, refused = exchange.principal, exchange.agent, exchange.refusal
-    started, ended, first_byte = exchange.started, exchange.ended, exchange.first_byte
+    started, ended, forwarded = exchange.started, exchange.ended, exchange.forwarded
+    first_byte, answered = exchange.first_byte, exchange.answered
     if ended is None:
         msg = f"exchange {exchange.id} has no record before it has ended"
         raise ValueError(msg)
@@ -125,15 +127,19 @@ def _facts(exchange: Exchange) -> dict[str, Any]:  # noqa: C901, PLR0912, PLR091
     facts["duration_seconds"] = int((ended - started) * 1e6 + 0.5) / 1e6  # many times faster than round
     if first_byte is not None:
         facts["first_byte_seconds"] = int((first_byte - started) * 1e6 + 0.5) / 1e6
-    facts["overhead_seconds"] = int(_overhead(exchange, ended) * 1e6 + 0.5) / 1e6
+    overhead = (ended if forwarded is None else forwarded) - started  # what the agent never answered is the agent's
+    if forwarded is not None and first_byte is not None and answered is not None:
+        overhead += answered - first_byte
+    facts["overhead_seconds"] = int(overhead * 1e6 + 0.5) / 1e6
     facts["bytes_in"] = exchange.bytes_in
     facts["bytes_out"] = exchange.bytes_out
     if exchange.messages_in is not None:
         facts["messages_in"], facts["messages_out"] = exchange.messages_in, exchange.messages_out
     facts["usage"] = _usage(exchange.usage)
     facts["cost_nanousd"] = exchange.cost_nanousd
-    if len(exchange.cost_centers) > 1:
-        facts["cost_centers"] = dict(exchange.cost_centers)
+    shares = exchange.cost_centers
+    if shares and len(shares) > 1:
+        facts["cost_centers"] = dict(shares)
     elif (cost_center := payer_of(exchange)) is not None:
         facts["cost_center"] = cost_center
     if exchange.client_address:
@@ -186,20 +192,10 @@ def _shadow(rules: tuple[str, ...]) -> list[str]:
     return [*rules[:_SHADOWS], *("…" for _ in rules[_SHADOWS : _SHADOWS + 1])]
 
 
-def _overhead(exchange: Exchange, ended: float) -> float:
-    """Return the seconds that the gateway itself has added; what the agent never answered is the agent's."""
-    if exchange.forwarded is None:
-        return ended - exchange.started
-    seconds = exchange.forwarded - exchange.started
-    if exchange.first_byte is not None and exchange.answered is not None:
-        seconds += exchange.answered - exchange.first_byte
-    return seconds
-
-
 def _usage(usage: Usage) -> dict[str, Any]:
     facts: dict[str, Any] = {"source": usage.source}
     if usage.model is not None:
-        facts["model"] = escaped(usage.model, MODEL_CHARACTERS)
+        facts["model"] = _model(usage.model)
     if usage.input_tokens is not None:
         facts["input_tokens"] = usage.input_tokens
     if usage.cached_input_tokens is not None:
@@ -217,6 +213,11 @@ def _usage(usage: Usage) -> dict[str, Any]:
     if usage.output_audio_tokens is not None:
         facts["output_audio_tokens"] = usage.output_audio_tokens
     return facts
+
+
+@lru_cache(maxsize=1024)
+def _model(name: str) -> str:
+    return escaped(name, MODEL_CHARACTERS)
 
 
 def escaped(text: str, characters: int) -> str:

@@ -54,7 +54,7 @@ Key = tuple[str, ...]
 class Tally:
     """Sums of some records, by the beginning of a quarter in seconds since 1970 and ``NAMES``."""
 
-    _sums: dict[tuple[int, Key], list[int]] = attrs.field(factory=dict)
+    _sums: dict[tuple[float, Key], list[int]] = attrs.field(factory=dict)
 
     def __bool__(self) -> bool:
         """Tell whether there was any record."""
@@ -98,7 +98,7 @@ class Tally:
         for place, figure in tokens:
             sums[place] += figure
 
-    def sums_of(self, quarter: int, names: Key) -> list[int]:
+    def sums_of(self, quarter: float, names: Key) -> list[int]:
         """Return the sums of a quarter and names, in the order of ``COUNTS``, to be added to."""
         sums = self._sums.get((quarter, names))
         if sums is None:
@@ -111,7 +111,7 @@ class Tally:
     def rows(self) -> Iterator[tuple[int, Key, list[int]]]:
         """Yield the quarter in seconds since 1970, the names and the sums, in the order of ``COUNTS``."""
         for (quarter, names), sums in self._sums.items():
-            yield quarter, names, [min(figure, LARGEST) for figure in sums]
+            yield int(quarter), names, [min(figure, LARGEST) for figure in sums]
 
 
 def _split(shares: Any) -> str:  # noqa: ANN401 - whatever stands in the record

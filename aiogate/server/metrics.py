@@ -88,9 +88,9 @@ class Metrics:
 
     def _charge(self, exchange: Exchange, nanousd: int) -> None:
         """Charge the cost centres; what nobody pays for is under ``""``."""
-        known = self._cost_centers
-        if len(exchange.cost_centers) > 1:
-            for name, part in split_up(nanousd, dict(exchange.cost_centers)).items():
+        known, shares = self._cost_centers, exchange.cost_centers
+        if shares and len(shares) > 1:
+            for name, part in split_up(nanousd, dict(shares)).items():
                 counted = kept(name, known)
                 known[counted] = known.get(counted, 0) + part
             return

@@ -12,6 +12,7 @@ from aiogate.exchange import Usage
 __all__ = ["Price", "cost_nanousd"]
 
 _MILLION: Final = 1_000_000
+_HALF: Final = _MILLION // 2
 _NANOSECONDS: Final = 10**9
 
 Rates = tuple[int, int, int, int, int, int, int, int]
@@ -111,7 +112,7 @@ def cost_nanousd(usage: Usage, price: Price, seconds: float = 0.0) -> int:  # no
             millionths += speech * per_speech
             answer -= speech
         millionths += answer * per_answer
-    total = (millionths + _MILLION // 2) // _MILLION + price.per_call_nanousd
+    total = (millionths + _HALF) // _MILLION + price.per_call_nanousd
     if price.per_second_nanousd:
         total += (round(seconds * _NANOSECONDS) * price.per_second_nanousd + _NANOSECONDS // 2) // _NANOSECONDS
     return total

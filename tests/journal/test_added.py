@@ -77,6 +77,16 @@ def test_it_is_what_reading_the_record_adds(exchange: Exchange) -> None:
     assert list(stretch.tally.rows()) == list(read.rows())
 
 
+@given(st.integers(1, 4_000_000), st.floats(-0.002, 0.002))
+def test_the_quarter_is_that_of_the_milliseconds_in_the_record(quarters: int, seconds: float) -> None:
+    exchange = ended(started_wall=quarters * 900 + seconds)
+    read = Tally()
+    read.add(orjson.loads(written_down(exchange)[0]))
+    what = added(exchange)
+    assert what is not None
+    assert [what[:2]] == [row[:2] for row in read.rows()]
+
+
 def test_an_exchange_that_ends_as_most_do_need_not_be_read() -> None:
     assert added(ended()) is not None
     assert added(ended(usage=Usage(), cost_nanousd=None, status=404)) is not None
