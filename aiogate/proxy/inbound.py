@@ -13,7 +13,7 @@ from aiohttp.web import BaseRequest
 from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDictProxy, istr
 
-__all__ = ["Inbound"]
+__all__ = ["Inbound", "address_of"]
 
 _CONTENT_LENGTH: Final = istr("Content-Length")
 
@@ -30,6 +30,7 @@ class Inbound:
         has_body: whether one follows.
         content: the body as it arrives.
         transport: the connection, None when the client has gone already.
+        address: of the peer, ``""`` where it has none.
         protocol: aiohttp's handler on that connection.
         writer: waits until the client has read enough.
         task: serves the request; to be cancelled when the exchange is to be cut.
@@ -37,6 +38,7 @@ class Inbound:
     """
 
     __slots__ = (
+        "address",
         "content",
         "has_body",
         "headers",
@@ -61,6 +63,7 @@ class Inbound:
         has_body: bool,
         content: StreamReader,
         transport: asyncio.Transport | None,
+        address: str,
         protocol: RequestHandler,
         writer: AbstractStreamWriter,
         task: "asyncio.Task[None]",
@@ -75,6 +78,7 @@ class Inbound:
         self.has_body = has_body
         self.content = content
         self.transport = transport
+        self.address = address
         self.protocol = protocol
         self.writer = writer
         self.task = task
@@ -92,6 +96,7 @@ class Inbound:
             request.body_exists,
             request.content,
             request.transport,
+            address_of(request.transport),
             request.protocol,
             request.writer,
             request.task,
@@ -101,6 +106,12 @@ class Inbound:
     def _cancel(self, error: BaseException) -> None:
         """Tell whoever reads the body that there will be no more of it; aiohttp's handler calls it by this name."""
         self.content.set_exception(error)
+
+
+def address_of(transport: asyncio.BaseTransport | None) -> str:
+    """Return the address of a connection's peer, ``""`` where it has none or has gone."""
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    return peer[0] if isinstance(peer, tuple) else ""
 
 
 def _take_whole(content: StreamReader) -> bytes | None:

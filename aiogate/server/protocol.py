@@ -19,7 +19,7 @@ from aiohttp.web import BaseRequest, RequestPayloadError, StreamResponse
 
 from aiogate.errors import Refusal, problem_body, problem_headers, refusal
 from aiogate.proxy.answer import Answer
-from aiogate.proxy.inbound import Inbound
+from aiogate.proxy.inbound import Inbound, address_of
 from aiogate.proxy.pace import Pace
 from aiogate.proxy.upstream.watch import Watched
 from aiogate.server.farewell import Farewells, answer_of_our_own
@@ -188,38 +188,31 @@ class _Quick(_Public):
         handle: Handle = self._manager.handle  # type: ignore[union-attr] # it is a PublicServer
         task = asyncio.current_task()
         writer = StreamWriter(self, self._loop)
+        address = address_of(self.transport)
         try:
             while not self._force_close:
                 if not self._messages:
                     waiter = self._waiter = self._loop.create_future()
                     await waiter
                     self._waiter = None
-                message, payload = self._messages.popleft()
-                if self._parser is not None:
-                    self._parser.message_consumed()
-                if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-                    self._resume_reading_if_drained()
-                if isinstance(message, web_protocol._ErrInfo):  # noqa: SLF001 - as above
-                    self._refuse(_problem(message.status, message.exc))
+                inbound = self._taken(writer, task, address)  # type: ignore[arg-type] # it runs in one
+                if inbound is None:
                     break
-                if message.version not in _SPOKEN:
-                    self._refuse(_UNSPOKEN)
+                try:
+                    answer = await handle(inbound)
+                except ConnectionError:
                     break
-                inbound = Inbound(
-                    message.method,
-                    message.path,
-                    message.headers,
-                    message.version is not HttpVersion11,
-                    not (message.should_close or self._upgraded),
-                    type(payload) is not EmptyStreamReader,
-                    payload,
-                    self.transport,
-                    self,
-                    writer,
-                    task,  # type: ignore[arg-type] # it runs in one
-                    _take_whole,
-                )
-                if not await self._serve(handle, inbound):
+                except Exception as error:  # noqa: BLE001 - the border of the listener: a fault of ours closes one connection
+                    self._refuse(_problem(500, error))
+                    break
+                finally:
+                    self._current_request = None
+                    self._request_in_progress = False
+                    if self._handler_waiter is not None:
+                        self._handler_waiter.set_result(None)
+                if not inbound.content.is_eof():
+                    await self._linger(inbound.content)
+                if not self._goes_on(answer):
                     break
         except asyncio.CancelledError:
             # not raised: the task would keep it, and by its traceback all that the client has left behind, in a circle
@@ -229,26 +222,42 @@ class _Quick(_Public):
             if self.transport is not None:
                 self.transport.close()
 
-    async def _serve(self, handle: Handle, inbound: Inbound) -> bool:
-        """Serve a request; tell whether the connection stays open for another one."""
+    def _taken(self, writer: StreamWriter, task: "asyncio.Task[None]", address: str) -> Inbound | None:
+        """Return the request whose turn it is; None for what is none, which is answered."""
+        message, payload = self._messages.popleft()
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+        if isinstance(message, web_protocol._ErrInfo):  # noqa: SLF001 - as above
+            self._refuse(_problem(message.status, message.exc))
+            return None
+        if message.version not in _SPOKEN:
+            self._refuse(_UNSPOKEN)
+            return None
         self._request_in_progress = True
+        inbound = Inbound(
+            message.method,
+            message.path,
+            message.headers,
+            message.version is not HttpVersion11,
+            not (message.should_close or self._upgraded),
+            type(payload) is not EmptyStreamReader,
+            payload,
+            self.transport,
+            address,
+            self,
+            writer,
+            task,
+            _take_whole,
+        )
         self._current_request = inbound  # type: ignore[assignment] # it can be cancelled likewise
-        try:
-            answer = await handle(inbound)
-        except ConnectionError:
-            return False
-        except Exception as error:  # noqa: BLE001 - the border of the listener: a fault of ours closes one connection
-            self._refuse(_problem(500, error))
-            return False
-        finally:
-            self._current_request = None
-            self._request_in_progress = False
-            if self._handler_waiter is not None:
-                self._handler_waiter.set_result(None)
-        if not inbound.content.is_eof():
-            await self._linger(inbound.content)
+        return inbound
+
+    def _goes_on(self, answer: Answer) -> bool:
+        """Tell whether the connection stays open for another request behind this one's answer."""
         self._keepalive = answer.keep_alive
-        if not answer.keep_alive or self._close or self._force_close or self._server().draining:
+        if not answer.keep_alive or self._close or self._force_close or self._manager.draining:  # type: ignore[union-attr] # as above
             return False
         self._next_keepalive_close_time = close_time = self._loop.time() + self._keepalive_timeout
         if self._keepalive_handle is None:
