@@ -5,7 +5,6 @@ Knows what a plugin may answer and what happens when it raises; nothing of HTTP.
 
 import logging
 from collections.abc import Awaitable, Iterator, Sequence
-from types import CoroutineType
 from typing import Any, Final, Self
 
 import attrs
@@ -53,15 +52,16 @@ class Pipeline:
     async def pre_request(self, exchange: Exchange) -> Refusal | Reply | None:
         """Ask the plugins until one ends the walk; raises ``PluginError``."""
         ended = self.asked(exchange)
-        return await ended if isinstance(ended, CoroutineType) else ended
+        return ended if ended is None or isinstance(ended, (Refusal, Reply)) else await ended
 
-    def asked(self, exchange: Exchange) -> "Ended | CoroutineType[Any, Any, Ended]":
-        """Do what ``pre_request`` does; where a plugin has to wait for something, return what is to be awaited."""
-        return self._asked(exchange, iter(self.stages.pre_request))
+    def asked(self, exchange: Exchange, steps: Iterator[Step] | None = None) -> Ended | Awaitable[Ended]:
+        """Do what ``pre_request`` does; where a plugin has to wait for something, return what is to be awaited.
 
-    def _asked(self, exchange: Exchange, steps: Iterator[Step]) -> "Ended | CoroutineType[Any, Any, Ended]":
-        """Ask the plugins whose turn it is."""
+        ``steps`` are those of the plugins whose turn has not come; None: all.
+        """
         name = ""
+        if steps is None:
+            steps = iter(self.stages.pre_request)
         try:
             for name, call, awaits in steps:
                 answer = call(exchange)
@@ -85,8 +85,8 @@ class Pipeline:
                 return exchange.softest_refusal
         except Exception as error:  # noqa: BLE001 - likewise
             return self._refused_by(name, error)
-        ended = self._asked(exchange, steps)
-        return await ended if isinstance(ended, CoroutineType) else ended
+        ended = self.asked(exchange, steps)
+        return ended if ended is None or isinstance(ended, (Refusal, Reply)) else await ended
 
     def _refused_by(self, name: str, error: Exception) -> Refusal:
         """Return what a plugin has refused by raising it; raises ``PluginError`` for anything else."""

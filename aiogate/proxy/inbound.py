@@ -16,6 +16,7 @@ from multidict import CIMultiDictProxy, istr
 __all__ = ["Inbound", "address_of"]
 
 _CONTENT_LENGTH: Final = istr("Content-Length")
+_HOST: Final = istr("Host")
 
 
 class Inbound:
@@ -24,7 +25,7 @@ class Inbound:
     Args:
         method: as the client sent it.
         target: the request line's, as it was encoded.
-        headers: as the client sent them.
+        headers: as the client sent them; ``host`` and ``length`` are what two of them say, None: nothing.
         is_old: HTTP/1.0, which knows neither chunks nor, unasked, kept connections.
         keep_alive: the client's wish.
         has_body: whether one follows.
@@ -42,8 +43,10 @@ class Inbound:
         "content",
         "has_body",
         "headers",
+        "host",
         "is_old",
         "keep_alive",
+        "length",
         "method",
         "protocol",
         "take_whole",
@@ -72,9 +75,11 @@ class Inbound:
         self.method = method
         self.target = target
         self.headers = headers
+        self.host = headers.get(_HOST)
+        self.length = length = headers.get(_CONTENT_LENGTH)
         self.is_old = is_old
         # aiohttp 3.14 takes the last trailer of a chunked body for a header of the request behind it
-        self.keep_alive = keep_alive and not (has_body and _CONTENT_LENGTH not in headers)
+        self.keep_alive = keep_alive and not (has_body and length is None)
         self.has_body = has_body
         self.content = content
         self.transport = transport

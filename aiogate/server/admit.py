@@ -5,8 +5,6 @@ Here is the straight way to the one agent that a path names; the others are in `
 """
 
 from collections.abc import Awaitable
-from types import CoroutineType
-from typing import Any
 
 from aiogate.agent import Agent
 from aiogate.errors import Refusal, refusal
@@ -26,14 +24,14 @@ Admitted = Agent | Refusal | Reply
 """Who serves, or what ends the exchange."""
 
 
-def admit(  # noqa: PLR0913, PLR0917 - as ``choose``
+def admit(  # noqa: PLR0911, PLR0913, PLR0917 - as ``choose``, and every way that it may end
     exchange: Exchange,
     ended: Refusal | Reply | None,
     generation: Generation,
     state: State,
     crowd: Crowd,
     halts: Halts,
-) -> "Admitted | CoroutineType[Any, Any, Admitted]":
+) -> Admitted | Awaitable[Admitted]:
     """Return the agent that serves, or what ends the exchange; raises ``PluginError`` or ``Refused``.
 
     Where something has to be waited for, that is what is returned, to be awaited. ``ended`` is what the plugins have
@@ -58,7 +56,9 @@ def admit(  # noqa: PLR0913, PLR0917 - as ``choose``
         return _routed(exchange, generation, state)
     agent = exchange.agent = exchange.candidates[0]
     refused = claimed(exchange, generation, state)
-    return _unless(refused, agent) if isinstance(refused, CoroutineType) else refused or agent
+    if refused is None:
+        return agent
+    return refused if isinstance(refused, Refusal) else _unless(refused, agent)
 
 
 async def _routed(exchange: Exchange, generation: Generation, state: State) -> Agent | Refusal:

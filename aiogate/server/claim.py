@@ -3,10 +3,8 @@
 Knows nothing of how the agent was chosen, and of no agent besides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from http import HTTPStatus
-from types import CoroutineType
-from typing import Any
 
 from aiogate.claims import Claim, Counted, Grant, Measure, Shortage
 from aiogate.errors import Refusal, StateError, refusal
@@ -24,12 +22,10 @@ STATE_UNAVAILABLE = refusal("state_unavailable", "the counters cannot be reached
 async def take_claims(exchange: Exchange, generation: Generation, state: State) -> Refusal | None:
     """Take them, or return why not; raises ``PluginError`` and what a plugin refuses, ``Refused``."""
     refused = claimed(exchange, generation, state)
-    return await refused if isinstance(refused, CoroutineType) else refused
+    return refused if refused is None or isinstance(refused, Refusal) else await refused
 
 
-def claimed(
-    exchange: Exchange, generation: Generation, state: State
-) -> "Refusal | CoroutineType[Any, Any, Refusal | None] | None":
+def claimed(exchange: Exchange, generation: Generation, state: State) -> Refusal | Awaitable[Refusal | None] | None:
     """Do what ``take_claims`` does; where the counters are elsewhere, return what is to be awaited."""
     claims = generation.pipeline.claims(exchange)
     if not claims:

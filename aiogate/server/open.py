@@ -18,7 +18,6 @@ from aiogate.server.generation import Generation
 
 __all__ = ["candidates", "look_round", "open_exchange", "with_all", "with_stand_ins"]
 
-_CONTENT_LENGTH: Final = istr("Content-Length")
 _EXPECT: Final = istr("Expect")
 _EXPLAIN: Final = istr("X-Aiogate-Explain")
 _TIMING: Final = istr("X-Aiogate-Timing")
@@ -35,7 +34,7 @@ def open_exchange(
     settings, clock, agent_id = generation.settings, generation.clock, target.agent_id
     named = settings.agents.get(agent_id) if agent_id is not None else None
     headers = CIMultiDict(inbound.headers)
-    length = headers.get(_CONTENT_LENGTH)
+    length = inbound.length
     max_body = settings.server.max_body if named is None or named.max_body is None else named.max_body
     expects = headers.get(_EXPECT)
     body = ClientBody(inbound, max_body, expects is not None and expects.lower() == "100-continue", pace)

@@ -50,6 +50,10 @@ _TOO_LARGE: Final = refusal(
 )
 
 
+_received: Final = web_protocol.RequestHandler.data_received
+"""Called for each piece of each request, and faster so than by ``super()``."""
+
+
 class _Public(web_protocol.RequestHandler):
     __slots__ = ("begun", "head_bytes", "waits_in")
 
@@ -74,7 +78,7 @@ class _Public(web_protocol.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Read on; a body that breaks its framing fails for the exchange that reads it, which would wait for ever."""
-        super().data_received(data)
+        _received(self, data)
         messages = self._messages
         if not messages:
             if self._waiter is not None or not self._request_count:
@@ -183,7 +187,7 @@ class _Quick(_Public):
     # asked for each chunk, and as the slot itself no call of Python
     writing_paused = web_protocol.RequestHandler._paused  # type: ignore[misc] # noqa: SLF001 - as above
 
-    async def start(self) -> None:  # noqa: C901 - the life of a connection
+    async def start(self) -> None:  # noqa: C901, PLR0912 - the life of a connection
         """Serve the requests of the connection, one after the other."""
         handle: Handle = self._manager.handle  # type: ignore[union-attr] # it is a PublicServer
         task = asyncio.current_task()
@@ -212,8 +216,12 @@ class _Quick(_Public):
                         self._handler_waiter.set_result(None)
                 if not inbound.content.is_eof():
                     await self._linger(inbound.content)
-                if not self._goes_on(answer):
+                self._keepalive = answer.keep_alive
+                if not answer.keep_alive or self._close or self._force_close or self._manager.draining:  # type: ignore[union-attr] # as above
                     break
+                self._next_keepalive_close_time = close_time = self._loop.time() + self._keepalive_timeout
+                if self._keepalive_handle is None:
+                    self._keepalive_handle = self._loop.call_at(close_time, self._process_keepalive)
         except asyncio.CancelledError:
             # not raised: the task would keep it, and by its traceback all that the client has left behind, in a circle
             self.force_close()
@@ -253,16 +261,6 @@ class _Quick(_Public):
         )
         self._current_request = inbound  # type: ignore[assignment] # it can be cancelled likewise
         return inbound
-
-    def _goes_on(self, answer: Answer) -> bool:
-        """Tell whether the connection stays open for another request behind this one's answer."""
-        self._keepalive = answer.keep_alive
-        if not answer.keep_alive or self._close or self._force_close or self._manager.draining:  # type: ignore[union-attr] # as above
-            return False
-        self._next_keepalive_close_time = close_time = self._loop.time() + self._keepalive_timeout
-        if self._keepalive_handle is None:
-            self._keepalive_handle = self._loop.call_at(close_time, self._process_keepalive)
-        return True
 
     async def _linger(self, content: StreamReader) -> None:
         """Read what the client goes on sending, so that it sees its answer and not a reset (RFC 9112 section 9.6)."""

@@ -6,14 +6,13 @@ How it ends, whatever happens, is in ``ending.py``.
 import asyncio
 import logging
 from collections.abc import Awaitable
-from types import CoroutineType
 from typing import Final
 
 import attrs
 from multidict import CIMultiDict, istr
 
 from aiogate.agent import Agent
-from aiogate.errors import CutError, JournalError, PluginError, Refused, UpstreamError, refusal
+from aiogate.errors import CutError, JournalError, PluginError, Refusal, Refused, UpstreamError, refusal
 from aiogate.exchange import Outcome, Reply
 from aiogate.proxy.agent_card import CardError
 from aiogate.proxy.answer import Answer
@@ -39,7 +38,6 @@ __all__ = ["Walk"]
 
 _log: Final = logging.getLogger(__name__)
 _UPGRADE: Final = istr("Upgrade")
-_HOST: Final = istr("Host")
 _FIRST_REDIRECT: Final = 300
 _FIRST_ERROR: Final = 400
 _DRAIN: Final = "drain"
@@ -81,13 +79,13 @@ class Walk(Ending):
             house.crowd.leave(exchange)
             if house.stopping or house.outgoing:
                 house.left(exchange.id, exchange.generation)
-        self._tell_plugins()
+        if self.generation.pipeline.stages.post_response:
+            self._tell_plugins()
         return self.answer
 
     def _tell_plugins(self) -> None:
-        if self.generation.pipeline.stages.post_response:
-            # in a task of its own: a client that leaves now must not keep a plugin from hearing of the end
-            self.house.tasks.spawn(self.generation.pipeline.post_response(self.exchange))
+        # in a task of its own: a client that leaves now must not keep a plugin from hearing of the end
+        self.house.tasks.spawn(self.generation.pipeline.post_response(self.exchange))
 
     async def _serve(self) -> None:  # noqa: C901 - every way that an exchange may go
         exchange, generation, house = self.exchange, self.generation, self.house
@@ -99,10 +97,10 @@ class Walk(Ending):
             return
         try:
             ended = generation.pipeline.asked(exchange)
-            if isinstance(ended, CoroutineType):
+            if ended is not None and not isinstance(ended, (Refusal, Reply)):
                 ended = await ended
             admitted = admit(exchange, ended, generation, house.state, house.crowd, house.halts)
-            if isinstance(admitted, CoroutineType):
+            if not isinstance(admitted, (Agent, Refusal, Reply)):
                 admitted = await admitted
         except Refused as refused:
             admitted = refused.refusal
@@ -122,7 +120,7 @@ class Walk(Ending):
         else:
             await self._refuse(admitted)
 
-    async def _forward(self, agent: Agent) -> None:
+    async def _forward(self, agent: Agent) -> None:  # noqa: C901 - likewise
         left = self._left = Leftover(self.exchange, self.house, self.answer) if agent.on_disconnect == _DRAIN else None
         try:
             opening = self._opening(agent)
@@ -177,7 +175,7 @@ class Walk(Ending):
     ) -> Awaitable[tuple[Response, Head]]:
         """Return what sends the request; it is to be awaited at once."""
         exchange, house = self.exchange, self.house
-        request = destination.envelope.head(exchange, framing, self.inbound.headers.get(_HOST, ""))
+        request = destination.envelope.head(exchange, framing, self.inbound.host or "")
         exchange.forwarded = house.clock.monotonic()
         return destination.open(exchange.method, request, body, chunked=framing is CHUNKED, upgrade=upgrade)
 
@@ -225,7 +223,7 @@ class Walk(Ending):
         whole = body if body is None or isinstance(body, bytes) else None
         streams = whole is not body
         replay = Replay(self.body, agent.replay_buffer, self.exchange.content_length) if streams else None
-        host = self.inbound.headers.get(_HOST, "")
+        host = self.inbound.host or ""
         request = Request(whole, replay, framing, host, framing is CHUNKED, upgrade)
         # a client that has its head already was told in it who serves
         relief = (
