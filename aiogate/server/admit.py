@@ -46,15 +46,14 @@ def admit(  # noqa: PLR0911, PLR0913, PLR0917 - as ``choose``, and every way tha
         return admit_any(exchange, agent, ended, generation, state, crowd)
     if ended is not None or exchange.principal is None:
         return ended or refusal("unauthenticated", "no plugin has authenticated the caller")
-    max_body = exchange.candidates[0].max_body
-    if max_body is None:
-        max_body = generation.settings.server.max_body
-    if exchange.content_length is not None and exchange.content_length > max_body:
+    server, length, first = generation.settings.server, exchange.content_length, exchange.candidates[0]
+    max_body = server.max_body if first.max_body is None else first.max_body
+    if length is not None and length > max_body:
         return too_large(max_body)
-    crowd.enter(exchange, generation.settings.server.max_exchanges_per_principal)
+    crowd.enter(exchange, server.max_exchanges_per_principal)
     if generation.pipeline.stages.route:
         return _routed(exchange, generation, state)
-    agent = exchange.agent = exchange.candidates[0]
+    agent = exchange.agent = first
     refused = claimed(exchange, generation, state)
     if refused is None:
         return agent

@@ -55,20 +55,18 @@ class Walk(Ending):
         try:
             await self._serve()
         except asyncio.CancelledError:
-            if self._is_cut():
-                await self._cut_short()
-                self._tell_plugins()
-                return self.answer
-            if self.answer.started and self.exchange.outcome is None:
-                self.answer.abort()
-            self.house.tasks.spawn(self._depart())
-            raise
+            if not self._is_cut():
+                if self.answer.started and exchange.outcome is None:
+                    self.answer.abort()
+                house.tasks.spawn(self._depart())
+                raise
+            await self._cut_short()
         except CutError:
             await self._cut_short()
         except JournalError:
             await self._without_record()
         except ConnectionError:
-            self.house.tasks.spawn(self._depart())  # the abort cancels this very task
+            house.tasks.spawn(self._depart())  # the abort cancels this very task
             self.answer.abort()
             return self.answer
         except Exception:  # noqa: BLE001 - the border of one exchange: a fault of ours is one refused exchange, logged
@@ -79,13 +77,11 @@ class Walk(Ending):
             house.crowd.leave(exchange)
             if house.stopping or house.outgoing:
                 house.left(exchange.id, exchange.generation)
-        if self.generation.pipeline.stages.post_response:
-            self._tell_plugins()
+        pipeline = self.generation.pipeline
+        if pipeline.stages.post_response:
+            # in a task of its own: a client that leaves now must not keep a plugin from hearing of the end
+            house.tasks.spawn(pipeline.post_response(exchange))
         return self.answer
-
-    def _tell_plugins(self) -> None:
-        # in a task of its own: a client that leaves now must not keep a plugin from hearing of the end
-        self.house.tasks.spawn(self.generation.pipeline.post_response(self.exchange))
 
     async def _serve(self) -> None:  # noqa: C901 - every way that an exchange may go
         exchange, generation, house = self.exchange, self.generation, self.house

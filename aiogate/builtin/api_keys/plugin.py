@@ -61,7 +61,7 @@ class ApiKeys:
         if caller is not None and caller is not ANONYMOUS:
             return _REFUSED if key else None  # a plugin before this one knows the caller; two callers at once are none
         known = self._recognise(key, exchange)
-        if known.principal is None or not known.may_be_used(exchange):
+        if known.principal is None or (known.is_bound and not known.may_be_used(exchange)):
             return _NOT_YET if key and self._stored is not None and self._stored.is_unread else _REFUSED
         exchange.principal = known.principal
         return None
