@@ -193,6 +193,7 @@ class Exchange:
         cut_by: why the exchange was cut, if it was.
         cors: header lines of its answer for browsers, each with CRLF before it.
         interrupt: the gateway's own: what ``cut`` wakes it by.
+        edited_headers: ``response_headers`` where anybody has asked for them and may have edited them.
         longest_gap: seconds; the longest silence of the agent between two pieces of its response; None: there was one.
         call: what was called, of an agent with a ``protocol``; None: nobody has looked yet.
         call_failure: of an answer of 200, the code of the JSON-RPC error in it, ``-32603``, or ``isError`` of a tool.
@@ -250,7 +251,7 @@ class Exchange:
     call: Call | None = None
     call_failure: str | None = None
     longest_gap: float | None = None
-    _response_headers: CIMultiDict[str] | None = None
+    edited_headers: CIMultiDict[str] | None = None
     _body: bytes | None = None
     _ruled_out: tuple[tuple[Agent, Refusal], ...] = ()
     _data: dict[Key[Any], Any] | None = None
@@ -279,22 +280,17 @@ class Exchange:
     @property
     def response_headers(self) -> CIMultiDict[str]:
         """The response's headers, which a plugin may edit; made of ``response_fields`` when somebody asks for them."""
-        headers = self._response_headers
+        headers = self.edited_headers
         if headers is None:
             fields = self.response_fields
-            headers = self._response_headers = CIMultiDict(
+            headers = self.edited_headers = CIMultiDict(
                 [(name.decode("latin-1"), value.decode("utf-8", "surrogateescape")) for name, value in fields]
             )
         return headers
 
     @response_headers.setter
     def response_headers(self, headers: CIMultiDict[str]) -> None:
-        self._response_headers = headers
-
-    @property
-    def edited_headers(self) -> CIMultiDict[str] | None:
-        """The response's headers when anybody has asked for them and may have edited them."""
-        return self._response_headers
+        self.edited_headers = headers
 
     def cut(self, why: Refusal) -> None:
         """End the exchange now, whatever it waits for: a silent agent, a slow client, a body on its way up.

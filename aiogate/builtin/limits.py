@@ -70,7 +70,8 @@ class Limits:
         self._limits = config.limit
         self._by_address = any(limit.match.client_address or "client_address" in limit.per for limit in config.limit)
         self._by_call = any(limit.asks_for_calls for limit in config.limit)
-        self._kept: dict[tuple[int, str, str, str, str], tuple[Principal, Agent, tuple[Claim, ...], bool]] = {}
+        self._by_more = self._by_address or self._by_call
+        self._kept: dict[tuple[int | str, ...], tuple[Principal, Agent, tuple[Claim, ...], bool]] = {}
         self._means: Means | None = None
         self._state: State | None = None
 
@@ -112,9 +113,12 @@ class Limits:
         if agent is None:
             return ()
         principal = exchange.principal or NOBODY
-        address = exchange.client_address if self._by_address else ""
-        call = exchange.call if self._by_call and exchange.call is not None else _NO_CALL
-        place = (id(principal), agent.id, address, call.method, call.tool)
+        address, call = "", _NO_CALL
+        place: tuple[int | str, ...] = (id(principal), agent.id)
+        if self._by_more:
+            address = exchange.client_address if self._by_address else ""
+            call = exchange.call if self._by_call and exchange.call is not None else _NO_CALL
+            place += address, call.method, call.tool
         kept = self._kept.get(place)
         if kept is not None and kept[1] is agent:
             return self._with_tokens(exchange, agent, kept[2]) if kept[3] else kept[2]

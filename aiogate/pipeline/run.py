@@ -4,7 +4,7 @@ Knows what a plugin may answer and what happens when it raises; nothing of HTTP.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any, Final, Self
 
 import attrs
@@ -14,10 +14,13 @@ from aiogate.claims import Claim
 from aiogate.errors import PluginError, Refusal, Refused
 from aiogate.exchange import Exchange, Reply
 from aiogate.hookspecs import Observer
-from aiogate.pipeline.compile import Stages, compile_stages
+from aiogate.pipeline.compile import Stages, Step, compile_stages
 from aiogate.pipeline.timing import HookTimes
 
 __all__ = ["Pipeline"]
+
+Ended = Refusal | Reply | None
+"""What ends an exchange before it is sent anywhere; None: nothing does."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -48,23 +51,51 @@ class Pipeline:
 
     async def pre_request(self, exchange: Exchange) -> Refusal | Reply | None:
         """Ask the plugins until one ends the walk; raises ``PluginError``."""
+        ended = self.asked(exchange)
+        return ended if ended is None or isinstance(ended, (Refusal, Reply)) else await ended
+
+    def asked(self, exchange: Exchange, steps: Iterator[Step] | None = None) -> Ended | Awaitable[Ended]:
+        """Do what ``pre_request`` does; where a plugin has to wait for something, return what is to be awaited.
+
+        ``steps`` are those of the plugins whose turn has not come; None: all.
+        """
         name = ""
+        if steps is None:
+            steps = iter(self.stages.pre_request)
         try:
-            for name, call, awaits in self.stages.pre_request:
-                answer = await call(exchange) if awaits else call(exchange)
+            for name, call, awaits in steps:
+                answer = call(exchange)
+                if awaits:
+                    return self._awaited(exchange, steps, name, answer)
                 if answer is not None:
                     return _checked(name, answer)
                 if not exchange.candidates:
                     return exchange.softest_refusal
-        except Refused as refused:
-            return refused.refusal
-        except PluginError:
-            self.times.failed(name, "pre_request")
-            raise
-        except Exception as error:  # the border to plugins: one that raises refuses the exchange
-            self.times.failed(name, "pre_request")
-            raise PluginError(name, f"{type(error).__name__}: {error}", hook="pre_request") from error
+        except Exception as error:  # noqa: BLE001 - the border to plugins: one that raises refuses the exchange
+            return self._refused_by(name, error)
         return None
+
+    async def _awaited(self, exchange: Exchange, steps: Iterator[Step], name: str, answering: Awaitable[Any]) -> Ended:
+        """Wait for a plugin, then ask those behind it."""
+        try:
+            answer = await answering
+            if answer is not None:
+                return _checked(name, answer)
+            if not exchange.candidates:
+                return exchange.softest_refusal
+        except Exception as error:  # noqa: BLE001 - likewise
+            return self._refused_by(name, error)
+        ended = self.asked(exchange, steps)
+        return ended if ended is None or isinstance(ended, (Refusal, Reply)) else await ended
+
+    def _refused_by(self, name: str, error: Exception) -> Refusal:
+        """Return what a plugin has refused by raising it; raises ``PluginError`` for anything else."""
+        if isinstance(error, Refused):
+            return error.refusal
+        self.times.failed(name, "pre_request")
+        if isinstance(error, PluginError):
+            raise error
+        raise PluginError(name, f"{type(error).__name__}: {error}", hook="pre_request") from error
 
     async def route(self, exchange: Exchange) -> Agent:
         """Return the agent that serves, out of at least one candidate; raises ``PluginError`` or ``Refused``."""

@@ -19,6 +19,7 @@ class ClientBody:
         inbound: the request that it belongs to.
         max_bytes: more than this is refused with 413.
         expects_continue: the client waits for ``100 Continue`` before it sends anything (RFC 9110 section 10.1.1).
+        pace: who looks whether the client is too slow; None: nobody.
     """
 
     __slots__ = (
@@ -34,14 +35,13 @@ class ClientBody:
         "waits_in",
     )
 
-    def __init__(self, inbound: Inbound, max_bytes: int, expects_continue: bool) -> None:
+    def __init__(self, inbound: Inbound, max_bytes: int, expects_continue: bool, pace: Pace | None = None) -> None:
         self.inbound = inbound
         self.max_bytes = max_bytes
         self.expects_continue = expects_continue
         self.received = 0
         self.refused: Refused | None = None
-        self.pace: Pace | None = None
-        """Who looks whether the client is too slow; None: nobody."""
+        self.pace = pace
         self._lateness: Lateness | None = None
         self._waits = False
         self._peeked: tuple[list[bytes], AsyncIterator[bytes]] | None = None

@@ -14,7 +14,6 @@ from aiogate.proxy.inbound import Inbound
 
 __all__ = ["wrong_with"]
 
-_HOST: Final = istr("Host")
 _TRANSFER_ENCODING: Final = istr("Transfer-Encoding")
 _AUTHORITY: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._~!$&'()*+;=%\x80-\U0010ffff-]*)(?::[0-9]*)?")
 _UNWANTED: Final = frozenset({"CONNECT", "TRACE"})
@@ -29,7 +28,7 @@ def wrong_with(inbound: Inbound) -> Refusal | None:
             return refusal("bad_request", "the only transfer coding that is understood is 'chunked'")
     if inbound.method in _UNWANTED:
         return refusal("method_not_allowed", f"{inbound.method} is not for agents", headers=(("Allow", _ALLOWED),))
-    return _wrong_host(inbound.headers.get(_HOST, ""))
+    return _wrong_host(inbound.host or "")
 
 
 @lru_cache(maxsize=1024)

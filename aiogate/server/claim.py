@@ -3,30 +3,57 @@
 Knows nothing of how the agent was chosen, and of no agent besides.
 """
 
+from collections.abc import Awaitable, Sequence
 from http import HTTPStatus
 
-from aiogate.claims import Counted, Measure, Shortage
+from aiogate.claims import Claim, Counted, Grant, Measure, Shortage
 from aiogate.errors import Refusal, StateError, refusal
 from aiogate.exchange import Exchange
 from aiogate.server.generation import Generation
 from aiogate.server.quotas import shortage_refusal
 from aiogate.state import State
+from aiogate.state.memory import MemoryState
 
-__all__ = ["STATE_UNAVAILABLE", "real_amounts", "take_claims"]
+__all__ = ["STATE_UNAVAILABLE", "claimed", "real_amounts", "take_claims"]
 
 STATE_UNAVAILABLE = refusal("state_unavailable", "the counters cannot be reached; nothing was sent to the agent")
 
 
 async def take_claims(exchange: Exchange, generation: Generation, state: State) -> Refusal | None:
     """Take them, or return why not; raises ``PluginError`` and what a plugin refuses, ``Refused``."""
+    refused = claimed(exchange, generation, state)
+    return refused if refused is None or isinstance(refused, Refusal) else await refused
+
+
+def claimed(exchange: Exchange, generation: Generation, state: State) -> Refusal | Awaitable[Refusal | None] | None:
+    """Do what ``take_claims`` does; where the counters are elsewhere, return what is to be awaited."""
     claims = generation.pipeline.claims(exchange)
     if not claims:
         return None
+    if type(state) is not MemoryState:
+        return _asked_for(exchange, claims, state)
+    try:
+        granted = state.take(claims)
+    except StateError:
+        return _without_state(exchange)
+    return _noted(exchange, granted)
+
+
+async def _asked_for(exchange: Exchange, claims: Sequence[Claim], state: State) -> Refusal | None:
     try:
         granted = await state.acquire(claims)
     except StateError:
-        exchange.degraded = True
-        return STATE_UNAVAILABLE
+        return _without_state(exchange)
+    return _noted(exchange, granted)
+
+
+def _without_state(exchange: Exchange) -> Refusal:
+    exchange.degraded = True
+    return STATE_UNAVAILABLE
+
+
+def _noted(exchange: Exchange, granted: Grant | Shortage) -> Refusal | None:
+    """Write down what the counters have said."""
     exchange.quotas = granted.quotas
     exchange.degraded = granted.degraded
     if isinstance(granted, Shortage):

@@ -6,6 +6,7 @@ record, and only then the last bytes of the answer leave.
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import Final
 
 import attrs
@@ -110,14 +111,15 @@ class Ending:
         await self._conclude(outcome)
         await self.answer.send(answer)
 
-    async def _conclude(self, outcome: Outcome = Outcome.COMPLETED) -> None:
+    def _conclude(self, outcome: Outcome = Outcome.COMPLETED) -> Awaitable[None]:
         """Append the exchange's record and settle it, the first time; raises ``JournalError``.
 
-        Nothing is awaited before the record is appended, so nobody can come between an end and its record.
+        What is returned is to be awaited at once. Nothing is waited for before the record is appended, so nobody can
+        come between an end and its record.
         """
         exchange, house = self.exchange, self.house
         if exchange.outcome is not None:
-            return
+            return _nothing()
         exchange.outcome = outcome
         exchange.interrupt = None
         if self._keepalive is not None:
@@ -128,7 +130,7 @@ class Ending:
         if self._response is not None:
             exchange.longest_gap = self._response.longest_gap or None
         exchange.ended = house.clock.monotonic()
-        await close_books(exchange, house)
+        return close_books(exchange, house)
 
     async def _cut(self, agent: Agent, error: UpstreamError) -> None:
         """End an answer that the agent broke off."""
@@ -219,3 +221,7 @@ class Ending:
                 await self._refuse(refusal("internal_error", "the gateway failed; the log names the request id"))
         except (ConnectionError, JournalError):
             self.answer.abort()
+
+
+async def _nothing() -> None:
+    """Be awaited."""

@@ -6,7 +6,7 @@ The one object that ``aiogate serve`` and ``aiogate.testing`` hold.
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import BinaryIO, Final
@@ -255,57 +255,51 @@ class Gateway:
         if (drain := getattr(self, "drain", None)) is not None:
             drain.hurry()
 
-    async def handle(self, inbound: Inbound) -> Answer:
-        """Serve one request of the public listener."""
+    def handle(self, inbound: Inbound) -> Awaitable[Answer]:
+        """Serve one request of the public listener; what is returned is to be awaited at once."""
         house, generation = self.house, self.generation
         answer = Answer(inbound)
+        target = target_of(inbound.target)
         if house.stopping:
             answer.keep_alive = False
-        target = target_of(inbound.target)
         if target.is_probe:
-            await self._probe(answer, target.full_path)
-            return answer
-        if target.refused is not None and (document := generation.documents.get(target.full_path)) is not None:
-            await self._publish(answer, document)
-            return answer
-        if target.refused is not None and target.full_path in generation.pages:
-            target = attrs.evolve(target, refused=None)
-        cross_origin = generation.cross_origin
-        if cross_origin.are_there and (preflight := cross_origin.preflight(inbound, target)) is not None:
-            status, headers, said = preflight
-            await answer.send(answer.whole(status, headers, "X-Content-Type-Options: nosniff", said))
-            return answer
-        body, exchange = open_exchange(inbound, target, generation)
-        if cross_origin.are_there:
-            exchange.cors = cross_origin.lines(inbound, target)
-        body.pace = self.pace
+            return self._probe(answer, target.full_path)
+        if target.refused is not None:
+            if (document := generation.documents.get(target.full_path)) is not None:
+                return self._publish(answer, document)
+            if target.full_path in generation.pages:
+                target = attrs.evolve(target, refused=None)
+        cors = ""
+        if generation.cross_origin.are_there:
+            if (preflight := generation.cross_origin.preflight(inbound, target)) is not None:
+                return self._say(answer, *preflight)
+            cors = generation.cross_origin.lines(inbound, target)
+        body, exchange = open_exchange(inbound, target, generation, self.pace)
+        exchange.cors = cors
         refused = target.refused or wrong_with(inbound)
         if house.stopping and house.cutting:
             refused = SHUTTING_DOWN
         elif len(house.open_exchanges) >= generation.settings.server.max_exchanges:
             refused = TOO_MANY_EXCHANGES
-        walk = Walk(exchange, inbound, body, generation, house, answer, refused)
-        house.open_exchanges[exchange.id] = walk
-        try:
-            return await walk.run()
-        finally:
-            house.open_exchanges.pop(exchange.id, None)
-            house.crowd.leave(exchange)
-            if house.stopping or house.outgoing:
-                house.left(exchange.id, generation.number)
+        return Walk(exchange, inbound, body, generation, house, answer, refused).run()
 
-    async def _probe(self, answer: Answer, path: str) -> None:
+    async def _probe(self, answer: Answer, path: str) -> Answer:
         ready = self.ready()
         ok = path == "/livez" or all(ready.values())
         body = orjson.dumps({"status": "ok" if ok else "unavailable"}, option=orjson.OPT_APPEND_NEWLINE)
         headers = CIMultiDict({"Content-Type": "application/json"})
         await answer.send(answer.whole(200 if ok else 503, headers, "Cache-Control: no-store", body))
+        return answer
 
-    @staticmethod
-    async def _publish(answer: Answer, document: Reply) -> None:
+    def _publish(self, answer: Answer, document: Reply) -> Awaitable[Answer]:
         """Answer with what anybody may read; as with probes, there is no exchange."""
         headers = CIMultiDict([("Content-Type", document.content_type), *document.headers])
-        await answer.send(answer.whole(document.status, headers, "X-Content-Type-Options: nosniff", document.body))
+        return self._say(answer, document.status, headers, document.body)
+
+    @staticmethod
+    async def _say(answer: Answer, status: int, headers: CIMultiDict[str], body: bytes) -> Answer:
+        await answer.send(answer.whole(status, headers, "X-Content-Type-Options: nosniff", body))
+        return answer
 
     @property
     def connections(self) -> int:

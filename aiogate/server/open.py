@@ -12,48 +12,51 @@ from aiogate.proxy.body import ClientBody
 from aiogate.proxy.client_address import client_address
 from aiogate.proxy.headers import clean_request
 from aiogate.proxy.inbound import Inbound
+from aiogate.proxy.pace import Pace
 from aiogate.proxy.target import Target
 from aiogate.server.generation import Generation
 
 __all__ = ["candidates", "look_round", "open_exchange", "with_all", "with_stand_ins"]
 
-_CONTENT_LENGTH: Final = istr("Content-Length")
 _EXPECT: Final = istr("Expect")
 _EXPLAIN: Final = istr("X-Aiogate-Explain")
 _TIMING: Final = istr("X-Aiogate-Timing")
 
 
-def open_exchange(inbound: Inbound, target: Target, generation: Generation) -> tuple[ClientBody, Exchange]:
+def open_exchange(
+    inbound: Inbound, target: Target, generation: Generation, pace: Pace | None = None
+) -> tuple[ClientBody, Exchange]:
     """Return the request's body and the exchange, with the agents that the path names as its candidates.
 
     A path that names none that there is begins with all agents: what the plugins leave of them is what this principal
     may use, for lists and for the suggestions of a 404. Where the ranking is asked for no agent is named.
     """
-    settings, clock = generation.settings, generation.clock
-    named = settings.agents.get(target.agent_id) if target.agent_id is not None else None
+    settings, clock, agent_id = generation.settings, generation.clock, target.agent_id
+    named = settings.agents.get(agent_id) if agent_id is not None else None
     headers = CIMultiDict(inbound.headers)
-    length = headers.get(_CONTENT_LENGTH)
+    length = inbound.length
     max_body = settings.server.max_body if named is None or named.max_body is None else named.max_body
-    body = ClientBody(inbound, max_body, _EXPECT in headers and headers[_EXPECT].lower() == "100-continue")
-    transport = inbound.transport
-    peer = transport.get_extra_info("peername") if transport is not None else None
-    address = peer[0] if isinstance(peer, tuple) else ""
+    expects = headers.get(_EXPECT)
+    body = ClientBody(inbound, max_body, expects is not None and expects.lower() == "100-continue", pace)
+    address = inbound.address
     if generation.trusted_proxies:
         address = client_address(address, headers, generation.trusted_proxies)
     spoofed = clean_request(headers)
     exchange = Exchange(  # by position: with so many names the call would take three times as long
-        f"{getrandbits(128) | 1:032x}",
+        (getrandbits(128) | 1).to_bytes(16).hex(),
         clock,
         inbound.method,
         target.full_path,
         target.path,
         target.query,
-        target.agent_id,
+        agent_id,
         "http",
         address,
         headers,
         int(length) if length is not None else None if inbound.has_body else 0,
-        candidates(named, target.capabilities, settings.agents),
+        [named]
+        if named is not None and not named.fallback
+        else candidates(named, target.capabilities, settings.agents),
         body,
         generation.number,
         clock.monotonic(),
@@ -64,11 +67,11 @@ def open_exchange(inbound: Inbound, target: Target, generation: Generation) -> t
     )
     if named is None:
         look_round(exchange, target.capabilities, settings.agents)
-    if spoofed and inbound.headers.get(_TIMING) == "1":
-        exchange.is_timed = True
-    if spoofed and inbound.headers.get(_EXPLAIN) == "1" and exchange.unavailable is None:
-        exchange.explains = True
-        exchange.agent = None
+    if spoofed:
+        exchange.is_timed = inbound.headers.get(_TIMING) == "1"
+        if inbound.headers.get(_EXPLAIN) == "1" and exchange.unavailable is None:
+            exchange.explains = True
+            exchange.agent = None
     return body, exchange
 
 

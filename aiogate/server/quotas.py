@@ -19,16 +19,19 @@ def quota_lines(quotas: Sequence[Quota]) -> str:
 
     Budgets are not told: whose money it is need not be the caller's business.
     """
-    policies, left = [], []
+    policies = left = ""
     for claim, remaining, reset_seconds, _, _ in quotas:
-        kind, name = claim.kind, claim.name
+        kind = claim.kind
         if kind is _PERIOD or claim.otherwise is not None:
             continue
-        policies.append(_policy(kind, name, claim.limit, claim.seconds, claim.measure))
-        left.append(f'"{name}";r={remaining}' if kind is _LEASE else f'"{name}";r={remaining};t={ceil(reset_seconds)}')
-    if not policies:
-        return ""
-    return f"\r\nRateLimit-Policy: {', '.join(policies)}\r\nRateLimit: {', '.join(left)}"
+        policy = _policy(kind, claim.name, claim.limit, claim.seconds, claim.measure)
+        one = (
+            f'"{claim.name}";r={remaining}'
+            if kind is _LEASE
+            else f'"{claim.name}";r={remaining};t={ceil(reset_seconds)}'
+        )
+        policies, left = (f"{policies}, {policy}", f"{left}, {one}") if policies else (policy, one)
+    return f"\r\nRateLimit-Policy: {policies}\r\nRateLimit: {left}" if policies else ""
 
 
 @lru_cache(maxsize=1024)

@@ -5,20 +5,21 @@ How it ends, whatever happens, is in ``ending.py``.
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import Final
 
 import attrs
 from multidict import CIMultiDict, istr
 
 from aiogate.agent import Agent
-from aiogate.errors import CutError, JournalError, PluginError, Refused, UpstreamError, refusal
+from aiogate.errors import CutError, JournalError, PluginError, Refusal, Refused, UpstreamError, refusal
 from aiogate.exchange import Outcome, Reply
 from aiogate.proxy.agent_card import CardError
 from aiogate.proxy.answer import Answer
 from aiogate.proxy.relay import relay, relay_body
 from aiogate.proxy.replay import Replay
 from aiogate.proxy.terminal_event import is_event_stream
-from aiogate.proxy.upstream import Head, Response
+from aiogate.proxy.upstream import Destination, Head, Response
 from aiogate.proxy.vigil import Keepalive
 from aiogate.proxy.websocket import HANDSHAKE, check_handshake, switched, tunnel, wants_websocket
 from aiogate.server.admit import admit
@@ -37,7 +38,6 @@ __all__ = ["Walk"]
 
 _log: Final = logging.getLogger(__name__)
 _UPGRADE: Final = istr("Upgrade")
-_HOST: Final = istr("Host")
 _FIRST_REDIRECT: Final = 300
 _FIRST_ERROR: Final = 400
 _DRAIN: Final = "drain"
@@ -49,46 +49,55 @@ class Walk(Ending):
 
     async def run(self) -> Answer:
         """Serve the exchange and return its answer, written; only a cancellation comes out of it."""
-        self.exchange.interrupt = self._interrupt
+        exchange, house = self.exchange, self.house
+        exchange.interrupt = self._interrupt
+        house.open_exchanges[exchange.id] = self
         try:
             await self._serve()
         except asyncio.CancelledError:
-            if self._is_cut():
-                await self._cut_short()
-                return self._ended()
-            if self.answer.started and self.exchange.outcome is None:
-                self.answer.abort()
-            self.house.tasks.spawn(self._depart())
-            raise
+            if not self._is_cut():
+                if self.answer.started and exchange.outcome is None:
+                    self.answer.abort()
+                house.tasks.spawn(self._depart())
+                raise
+            await self._cut_short()
         except CutError:
             await self._cut_short()
         except JournalError:
             await self._without_record()
         except ConnectionError:
-            self.house.tasks.spawn(self._depart())  # the abort cancels this very task
+            house.tasks.spawn(self._depart())  # the abort cancels this very task
             self.answer.abort()
             return self.answer
         except Exception:  # noqa: BLE001 - the border of one exchange: a fault of ours is one refused exchange, logged
-            _log.exception("exchange %s failed", self.exchange.id)
+            _log.exception("exchange %s failed", exchange.id)
             await self._give_up()
-        return self._ended()
-
-    def _ended(self) -> Answer:
-        if self.generation.pipeline.stages.post_response:
+        finally:
+            house.open_exchanges.pop(exchange.id, None)
+            house.crowd.leave(exchange)
+            if house.stopping or house.outgoing:
+                house.left(exchange.id, exchange.generation)
+        pipeline = self.generation.pipeline
+        if pipeline.stages.post_response:
             # in a task of its own: a client that leaves now must not keep a plugin from hearing of the end
-            self.house.tasks.spawn(self.generation.pipeline.post_response(self.exchange))
+            house.tasks.spawn(pipeline.post_response(exchange))
         return self.answer
 
-    async def _serve(self) -> None:
-        exchange = self.exchange
-        if not self.house.journal.admits:
+    async def _serve(self) -> None:  # noqa: C901 - every way that an exchange may go
+        exchange, generation, house = self.exchange, self.generation, self.house
+        if not house.journal.admits:
             await self._refuse(refusal("journal_unavailable", "records cannot be written; nothing was sent"))
             return
         if self.refused is not None:
             await self._refuse(self.refused)
             return
         try:
-            admitted = await admit(exchange, self.generation, self.house.state, self.house.crowd, self.house.halts)
+            ended = generation.pipeline.asked(exchange)
+            if ended is not None and not isinstance(ended, (Refusal, Reply)):
+                ended = await ended
+            admitted = admit(exchange, ended, generation, house.state, house.crowd, house.halts)
+            if not isinstance(admitted, (Agent, Refusal, Reply)):
+                admitted = await admitted
         except Refused as refused:
             admitted = refused.refusal
         except PluginError as error:
@@ -96,23 +105,25 @@ class Walk(Ending):
             failed = refusal("plugin_failed", f"plugin {error.plugin!r} failed; nothing was sent to an agent")
             await self._refuse(failed, Outcome.PLUGIN_FAILED)
             return
-        halts = self.house.halts
-        if halts.in_force and isinstance(admitted, Agent):
-            admitted = halts.why_not(exchange, admitted.id) or admitted
+        if house.halts.in_force and isinstance(admitted, Agent):
+            admitted = house.halts.why_not(exchange, admitted.id) or admitted
         if isinstance(admitted, Agent):
             await self._forward(admitted)
         elif isinstance(admitted, Reply):
             if exchange.unavailable is not None:
-                admitted = await with_cards(admitted, exchange, self.house.cards, self.house.upstream, self._public)
+                admitted = await with_cards(admitted, exchange, house.cards, house.upstream, self._public)
             await self._reply(admitted)
         else:
             await self._refuse(admitted)
 
-    async def _forward(self, agent: Agent) -> None:
+    async def _forward(self, agent: Agent) -> None:  # noqa: C901 - likewise
         left = self._left = Leftover(self.exchange, self.house, self.answer) if agent.on_disconnect == _DRAIN else None
-        opening = self._open(agent)
         try:
-            agent, response, head = await (opening if left is None else left.opened(opening))
+            opening = self._opening(agent)
+            if opening is not None:
+                response, head = await opening
+            else:
+                agent, response, head = await self._opened(agent)
         except Refused as refused:
             await self._refuse(refused.refusal)
             return
@@ -142,23 +153,41 @@ class Walk(Ending):
                 if self._trip is not None:
                     self._trip.end()
 
+    def _opening(self, agent: Agent) -> Awaitable[tuple[Response, Head]] | None:
+        """Return what sends a request that is all here already to the one place that it can go to; None: not so."""
+        if self.house.events.on:
+            self.house.events.started(self.exchange, agent.id)
+        if self._left is not None or agent.protocol or agent.inject_usage or agent.early_headers:
+            return None
+        if _UPGRADE in self.inbound.headers:
+            return None
+        destination = self.house.upstream.to(agent)
+        if destination.endpoints is not None or (ready := at_once(self.exchange, self.body)) is None:
+            return None
+        return self._sent(destination, *ready)
+
+    def _sent(
+        self, destination: Destination, body: Body, framing: str, *, upgrade: bool = False
+    ) -> Awaitable[tuple[Response, Head]]:
+        """Return what sends the request; it is to be awaited at once."""
+        exchange, house = self.exchange, self.house
+        request = destination.envelope.head(exchange, framing, self.inbound.host or "")
+        exchange.forwarded = house.clock.monotonic()
+        return destination.open(exchange.method, request, body, chunked=framing is CHUNKED, upgrade=upgrade)
+
+    def _opened(self, agent: Agent) -> Awaitable[tuple[Agent, Response, Head]]:
+        opening = self._open(agent)
+        return opening if self._left is None else self._left.opened(opening)
+
     async def _open(self, agent: Agent) -> tuple[Agent, Response, Head]:
         """Send the request; return who has served, and its response when its head is there."""
-        exchange, destination, events = self.exchange, self.house.upstream.to(agent), self.house.events
-        if events.on:
-            events.started(exchange, agent.id)
+        destination = self.house.upstream.to(agent)
         upgrade = _UPGRADE in self.inbound.headers and wants_websocket(self.inbound)
-        ready = None
-        if not (upgrade or agent.protocol or agent.inject_usage or agent.early_headers):
-            ready = at_once(exchange, self.body)
-        body, framing = ready or (self._handshake() if upgrade else await self._body(agent))
+        body, framing = self._handshake() if upgrade else await self._body(agent)
         if destination.endpoints is not None:
             self._trip = self._attempts(agent, body, framing, upgrade=upgrade)
             return await self._trip.run(agent)
-        request = destination.envelope.head(exchange, framing, self.inbound.headers.get(_HOST, ""))
-        exchange.forwarded = self.house.clock.monotonic()
-        chunked = framing is CHUNKED
-        response, head = await destination.open(exchange.method, request, body, chunked=chunked, upgrade=upgrade)
+        response, head = await self._sent(destination, body, framing, upgrade=upgrade)
         return agent, response, head
 
     async def _body(self, agent: Agent) -> tuple[Body, str]:
@@ -190,7 +219,7 @@ class Walk(Ending):
         whole = body if body is None or isinstance(body, bytes) else None
         streams = whole is not body
         replay = Replay(self.body, agent.replay_buffer, self.exchange.content_length) if streams else None
-        host = self.inbound.headers.get(_HOST, "")
+        host = self.inbound.host or ""
         request = Request(whole, replay, framing, host, framing is CHUNKED, upgrade)
         # a client that has its head already was told in it who serves
         relief = (
@@ -203,7 +232,8 @@ class Walk(Ending):
         check_handshake(self.inbound)
         return None, HANDSHAKE
 
-    async def _relay(self, agent: Agent, response: Response, head: Head) -> None:
+    def _relay(self, agent: Agent, response: Response, head: Head) -> Awaitable[None]:
+        """Return what passes the response on; it is to be awaited at once."""
         exchange = self.exchange
         self._note(head)
         if agent.protocol == "mcp" and len(agent.urls) > 1 and self._trip is not None and self._trip.place is not None:
@@ -217,25 +247,34 @@ class Walk(Ending):
             make_way(exchange.response_headers, own)
         if self.answer.sift is not None:
             self._sift(head)
-        if exchange.call is not None and not self.answer.started and await self._card(agent, response, own):
-            return
         if self.answer.started:
-            broken = broken_promise(exchange, agent, head)
-            if broken is None:
-                exchange.answered = self.house.clock.monotonic()
-                watch = self.house.upstream.watch
-                await relay_body(response, exchange, self.answer, self._observe, self._conclude, watch)
-            else:
-                await self._end_early(*broken)
+            return self._relay_rest(agent, response, head)
+        if exchange.call is not None:
+            return self._relay_unless_card(agent, response, head, own)
+        return self._relay_whole(agent, response, head, own)
+
+    async def _relay_rest(self, agent: Agent, response: Response, head: Head) -> None:
+        """Pass on the body behind a head that the client has had before the agent has sent one."""
+        exchange, house = self.exchange, self.house
+        broken = broken_promise(exchange, agent, head)
+        if broken is not None:
+            await self._end_early(*broken)
             return
-        if not response.upgraded:
-            keepalive = self._keepalive_seconds(agent)
-            watch = self.house.upstream.watch
-            await relay(response, head, exchange, self.answer, own, self._observe, self._conclude, watch, keepalive)
-            return
-        self.answer.start(switched(exchange.response_headers, own))
-        exchange.answered = self.house.clock.monotonic()
-        await tunnel(self.inbound, response, exchange, self.answer, self._conclude)
+        exchange.answered = house.clock.monotonic()
+        await relay_body(response, exchange, self.answer, self._observe, self._conclude, house.upstream.watch)
+
+    async def _relay_unless_card(self, agent: Agent, response: Response, head: Head, own: str) -> None:
+        if not await self._card(agent, response, own):
+            await self._relay_whole(agent, response, head, own)
+
+    def _relay_whole(self, agent: Agent, response: Response, head: Head, own: str) -> Awaitable[None]:
+        exchange, house, answer = self.exchange, self.house, self.answer
+        if response.upgraded:
+            answer.start(switched(exchange.response_headers, own))
+            exchange.answered = house.clock.monotonic()
+            return tunnel(self.inbound, response, exchange, answer, self._conclude)
+        keepalive, watch = self._keepalive_seconds(agent), house.upstream.watch
+        return relay(response, head, exchange, answer, own, self._observe, self._conclude, watch, keepalive)
 
     @property
     def _public(self) -> str:

@@ -1,11 +1,13 @@
 """The stages: the config's order, what ends the walk, what happens to one that raises."""
 
+import asyncio
+import itertools
 from typing import Any
 
 import pytest
 
-from aiogate import hookimpl, refusal
-from aiogate.errors import PluginError
+from aiogate import Reply, hookimpl, refusal
+from aiogate.errors import PluginError, Refused
 from aiogate.pipeline.run import Pipeline
 from tests.exchanges import an_agent, an_exchange
 
@@ -85,6 +87,69 @@ async def test_the_walk_ends_with_the_softest_refusal_when_no_candidate_is_left(
     exchange = an_exchange(candidates=[an_agent("one"), an_agent("two")])
     assert await pipeline.pre_request(exchange) is soon
     assert notes == []
+
+
+def saying(verdict: Any, *, awaits: bool, heard: list[Any]) -> Any:
+    """Return a plugin with one verdict: what it returns or raises, or ``"lost"`` for ruling out all candidates."""
+
+    def said(exchange: Any) -> Any:
+        heard.append(verdict)
+        if isinstance(verdict, Exception):
+            raise verdict
+        if verdict == "lost":
+            for agent in list(exchange.candidates):
+                exchange.rule_out(agent, refusal("agent_unavailable", "lost"))
+            return None
+        return verdict
+
+    class AtOnce:
+        @hookimpl
+        def pre_request(self, exchange: Any) -> Any:
+            return said(exchange)
+
+    class Later:
+        @hookimpl
+        async def pre_request(self, exchange: Any) -> Any:
+            await asyncio.sleep(0)
+            return said(exchange)
+
+    return Later() if awaits else AtOnce()
+
+
+VERDICTS = (
+    None,
+    refusal("policy_denied", "no"),
+    Reply(body=b"yes"),
+    "lost",
+    5,
+    Refused(refusal("policy_denied", "raised")),
+    PluginError("another", "went wrong", hook="lifespan"),
+    ValueError("no"),
+)
+
+
+@pytest.mark.parametrize("second", VERDICTS)
+@pytest.mark.parametrize("first", VERDICTS)
+async def test_it_ends_alike_whether_plugins_have_to_wait_or_not(first: Any, second: Any) -> None:
+    found = []
+    for waits in itertools.product((False, True), repeat=3):
+        heard: list[Any] = []
+        verdicts = zip((None, first, second), waits, strict=True)
+        plugins = {f"p{i}": saying(one, awaits=awaits, heard=heard) for i, (one, awaits) in enumerate(verdicts)}
+        pipeline = Pipeline.of(plugins)
+        try:
+            ended = await pipeline.pre_request(an_exchange())
+        except PluginError as error:
+            ended = str(error)  # type: ignore[assignment]
+        found.append((ended, heard, pipeline.times.errors))
+    assert all(one == found[0] for one in found)
+
+
+def test_without_a_plugin_that_waits_there_is_nothing_to_await() -> None:
+    heard: list[Any] = []
+    no = refusal("policy_denied", "no")
+    plugins = {"a": saying(None, awaits=False, heard=heard), "b": saying(no, awaits=False, heard=heard)}
+    assert Pipeline.of(plugins).asked(an_exchange()) is no
 
 
 async def test_one_that_raises_before_the_agent_is_named() -> None:

@@ -35,6 +35,12 @@ class Known:
     networks: tuple[Network, ...] = ()
     previous: bytes = _NEVER
     previous_until: float = 0.0
+    is_bound: bool = attrs.field(init=False)
+    """Whether there is a time or a place where it may not be used."""
+
+    @is_bound.default
+    def _bound(self) -> bool:
+        return self.expires is not None or bool(self.networks)
 
     @classmethod
     def of_settings(cls, key: KeySettings, pepper: int) -> "Known":

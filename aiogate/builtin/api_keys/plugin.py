@@ -57,10 +57,11 @@ class ApiKeys:
     def pre_request(self, exchange: Exchange) -> Refusal | None:
         """Find the key, take it out of what the agent gets, and say whose it is, unless the caller is known already."""
         key = take_key(exchange.request_headers)
-        if exchange.principal is not None and exchange.principal is not ANONYMOUS:
+        caller = exchange.principal
+        if caller is not None and caller is not ANONYMOUS:
             return _REFUSED if key else None  # a plugin before this one knows the caller; two callers at once are none
         known = self._recognise(key, exchange)
-        if known.principal is None or not known.may_be_used(exchange):
+        if known.principal is None or (known.is_bound and not known.may_be_used(exchange)):
             return _NOT_YET if key and self._stored is not None and self._stored.is_unread else _REFUSED
         exchange.principal = known.principal
         return None
@@ -86,11 +87,12 @@ class ApiKeys:
             key = MALFORMED
         known = self._known.get(key[_ID_FROM:_ID_TO], NOBODYS)
         text = key.encode("utf-8", "replace")
-        if len(self._peppers) == 1:
-            digest = _digest(text, self._peppers[0])
+        peppers, stored = self._peppers, self._stored
+        if len(peppers) == 1:
+            digest = _digest(text, peppers[0])
         else:
-            digest = [_digest(text, pepper) for pepper in self._peppers][known.pepper]
-        if self._stored is None or not self._stored.rotating:
+            digest = [_digest(text, pepper) for pepper in peppers][known.pepper]
+        if stored is None or not stored.rotating:
             return known if hmac.compare_digest(digest, known.digest) else NOBODYS
         return known if known.recognises(digest, exchange.clock.wall()) else NOBODYS
 

@@ -37,7 +37,8 @@ class Stored:
         self._topic: Topic | None = None
         self._wanted = asyncio.Event()
         self._complained = set[str]()
-        self._rotating = set[str]()
+        self.rotating = set[str]()
+        """The keys that have a secret of before."""
         self._strange: dict[str, set[str]] = {}
         """Keys that nobody here can tell, by the pepper that they were made with."""
 
@@ -46,11 +47,6 @@ class Stored:
         """Whether nobody knows yet which keys there are."""
         board, topic = self._board, self._topic
         return board is not None and topic is not None and not topic.version and board.degraded is not None
-
-    @property
-    def rotating(self) -> bool:
-        """Whether any key has a secret of before."""
-        return bool(self._rotating)
 
     @asynccontextmanager
     async def followed(self, board: Board) -> AsyncIterator[None]:
@@ -83,7 +79,7 @@ class Stored:
         key_id = Revocation.revokes(name) or name
         if key_id in self._own:
             return
-        self._rotating.discard(key_id)
+        self.rotating.discard(key_id)
         for key_ids in self._strange.values():
             key_ids.discard(key_id)
         known = self._judged(key_id)
@@ -92,7 +88,7 @@ class Stored:
             return
         self._known[key_id] = known
         if known.previous_until:
-            self._rotating.add(key_id)
+            self.rotating.add(key_id)
 
     def _judged(self, key_id: str) -> Known | None:
         topic = self._topic
