@@ -109,8 +109,15 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
             self.longest_gap = gap
         self._read_at = now
         data = self._read[nbytes]
-        if self.sink is None and not self._is_http(data):
-            return
+        if self.sink is None:
+            response = self._response
+            if response is None:
+                self.abort()  # nobody asked for anything: it would answer the next request, which is somebody else's
+                return
+            self.used = True
+            if self._raw:
+                response.bring(bytes(data))
+                return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as stop:
@@ -126,17 +133,6 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
                 self._sort(body, nbytes)
         else:
             self._sort(b"", nbytes)
-
-    def _is_http(self, data: memoryview) -> bool:
-        """Tell whether a read is to be parsed; what nobody waits for closes, what is no HTTP any more passes."""
-        response = self._response
-        if response is None:
-            self.abort()  # nobody asked for anything: it would answer the next request, which is somebody else's
-            return False
-        self.used = True
-        if self._raw:
-            response.bring(bytes(data))
-        return not self._raw
 
     def _stop(self, why: httptools.HttpParserError | httptools.HttpParserUpgrade, data: memoryview) -> None:
         """Go on without HTTP where that was agreed; what else the parser does not take is the end."""
@@ -158,7 +154,8 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
             return
         self.sink = None
         if response.complete:
-            self._keep(response, body)
+            if body:
+                self._keep(response, body)
             response.wake()
             self._release()
         elif body and not (self._spoilt or self._informational):
@@ -241,8 +238,11 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
 
     def _taken(self) -> bytes:
         """Return what the parser has brought of a body until now."""
-        body = b"".join(self._bodies)
-        self._bodies.clear()
+        bodies = self._bodies
+        body = bodies.popleft() if bodies else b""
+        if bodies:
+            body += b"".join(bodies)
+            bodies.clear()
         return body
 
     def _keep(self, response: Response | None, body: bytes) -> None:
