@@ -145,7 +145,7 @@ class Pipeline:
             else:
                 if observer is not None:
                     observers.append((name, observer))
-        return _Observers(observers, exchange.id, self.times).show if observers else None
+        return _Observers(observers, exchange.id, self.times).seen if observers else None
 
     async def post_response(self, exchange: Exchange) -> None:
         """Tell every plugin how the exchange ended; what one raises is logged."""
@@ -169,19 +169,38 @@ def _checked(name: str, answer: Any) -> Refusal | Reply:  # noqa: ANN401 - a plu
 class _Observers:
     """The observers of one response as one; one that has raised is logged and called no more."""
 
-    __slots__ = ("_each", "_request_id", "_times")
+    __slots__ = ("_each", "_only", "_request_id", "_times")
 
     def __init__(self, each: list[tuple[str, Observer]], request_id: str, times: HookTimes) -> None:
         self._each = each
+        self._only = each[0][1]
         self._request_id = request_id
         self._times = times
 
-    def show(self, chunk: bytes) -> None:
-        """Show a chunk to all of them."""
+    @property
+    def seen(self) -> Observer:
+        """What shows a chunk to all of them."""
+        return self._show if len(self._each) > 1 else self._show_only
+
+    def _show(self, chunk: bytes) -> None:
         for name, observe in self._each:
             try:
                 observe(chunk)
             except Exception:  # noqa: BLE001 - the border to plugins: a chunk is never held back by one
                 self._each = [other for other in self._each if other[0] != name]
-                self._times.failed(name, "observer")
-                _log.exception("plugin %r stopped observing %s", name, self._request_id)
+                self._failed(name)
+
+    def _show_only(self, chunk: bytes) -> None:
+        try:
+            self._only(chunk)
+        except Exception:  # noqa: BLE001 - as above
+            self._only = _nobody
+            self._failed(self._each[0][0])
+
+    def _failed(self, name: str) -> None:
+        self._times.failed(name, "observer")
+        _log.exception("plugin %r stopped observing %s", name, self._request_id)
+
+
+def _nobody(chunk: bytes) -> None:
+    del chunk

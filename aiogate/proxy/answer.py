@@ -16,11 +16,11 @@ from aiogate.proxy.frames import Frames
 from aiogate.proxy.head import edited_fields, first_line, now, response_head
 from aiogate.proxy.inbound import Inbound
 
-__all__ = ["Answer", "has_no_body"]
+__all__ = ["TAIL_BYTES", "Answer", "has_no_body"]
 
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 _OPENING_BYTES: Final = 512
-_TAIL_BYTES: Final = 4
+TAIL_BYTES: Final = 4
 _PATIENCE_SECONDS: Final = 10.0
 
 
@@ -53,13 +53,13 @@ class Answer:
         "chunked",
         "frames",
         "keep_alive",
+        "last",
         "length_known",
         "opening",
         "protocol",
         "sift",
         "started",
         "status",
-        "tail",
         "transport",
         "unsent",
     )
@@ -77,8 +77,8 @@ class Answer:
         self.length_known = True
         self.opening = b""
         """How the agent's body begins, for those who have to know its dialect when it breaks."""
-        self.tail = b""
-        """The last bytes of it, which tell whether it is between two events."""
+        self.last = b""
+        """Its last chunk, or what is left of it."""
         self.unsent = b""
         """What has come of it since the client has gone."""
         self.sift: Sieve | None = None
@@ -150,11 +150,16 @@ class Answer:
         """Write a chunk as it is, at once."""
         self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self.chunked else chunk)
 
-    def note(self, chunk: bytes) -> bytes:
-        """Keep how the body begins; return how it ends now that a chunk has been written."""
+    def note(self, chunk: bytes) -> None:
+        """Keep how the body begins and how it ends, now that a chunk of it has been written."""
         if len(self.opening) < _OPENING_BYTES:
             self.opening += chunk[: _OPENING_BYTES - len(self.opening)]
-        return (self.tail + chunk)[-_TAIL_BYTES:]
+        self.last = self.tail + chunk[-TAIL_BYTES:]
+
+    @property
+    def tail(self) -> bytes:
+        """The last bytes of the agent's body, which tell whether it is between two events."""
+        return self.last[-TAIL_BYTES:]
 
     @property
     def writable(self) -> bool:

@@ -61,7 +61,7 @@ class _Rest:
         left = piece if answer.sift is None else answer.sift.feed(piece)
         if left and answer.writable:
             answer.write(left)
-            answer.tail = answer.note(left)
+            answer.note(left)
             self._exchange.bytes_out += len(left)
             if self._observe is not None:
                 self._observe(piece)

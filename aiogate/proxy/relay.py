@@ -5,13 +5,14 @@ Nothing here parses, logs or calls a plugin between an arriving chunk and its wr
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from multidict import CIMultiDict
 
 from aiogate.errors import CutError, UpstreamError
 from aiogate.exchange import Exchange
 from aiogate.hookspecs import Observer
-from aiogate.proxy.answer import Answer, Sieve, has_no_body
+from aiogate.proxy.answer import TAIL_BYTES, Answer, Sieve, has_no_body
 from aiogate.proxy.border import reach_border
 from aiogate.proxy.fields import Fields
 from aiogate.proxy.head import edited_fields, now
@@ -20,6 +21,9 @@ from aiogate.proxy.upstream import Head, Response, Watch
 from aiogate.proxy.vigil import SlowReader, kept_alive
 
 __all__ = ["Conclude", "relay", "relay_body"]
+
+_MOST_KEPT_BYTES: Final = 4096
+"""The most of a chunk that is kept until the next one comes; of a longer one only its tail is."""
 
 Conclude = Callable[[], Awaitable[None]]
 """Settles the exchange and appends its record; the last bytes of the answer leave after it."""
@@ -119,7 +123,7 @@ async def _pour(response: Response, exchange: Exchange, answer: Answer, observe:
 class _Passage:
     """The way of one body to its client."""
 
-    __slots__ = ("_answer", "_chunked", "_exchange", "_observe", "_protocol", "_response", "_transport")
+    __slots__ = ("_answer", "_chunked", "_exchange", "_least", "_observe", "_protocol", "_response", "_transport")
 
     def __init__(self, response: Response, exchange: Exchange, answer: Answer, observe: Observer | None) -> None:
         self._response = response
@@ -129,23 +133,36 @@ class _Passage:
         self._transport = answer.transport
         self._protocol = answer.protocol
         self._chunked = answer.chunked
+        self._least = _MOST_KEPT_BYTES + 1
+        """Of shorter chunks more has to be noted than that one was the last: all, until the body's opening is known."""
 
     def pass_on(self, chunk: bytes) -> None:
         """Write a chunk, then show it to who looks on."""
-        transport, answer, observe = self._transport, self._answer, self._observe
+        transport, observe = self._transport, self._observe
         if transport is None or transport.is_closing():
             if observe is not None:
-                answer.unsent += chunk
+                self._answer.unsent += chunk
             self._response.hold()
             return
         size = len(chunk)
         transport.write(b"%x\r\n%b\r\n" % (size, chunk) if self._chunked else chunk)
         self._exchange.bytes_out += size
-        answer.tail = chunk[-4:] if size > 3 and answer.opening else answer.note(chunk)  # noqa: PLR2004 - as there
+        if size > _MOST_KEPT_BYTES or size < self._least:
+            self._note(chunk)
+        else:
+            self._answer.last = chunk
         if observe is not None:
             observe(chunk)
         if self._protocol.writing_paused:
             self._response.hold()
+
+    def _note(self, chunk: bytes) -> None:
+        answer = self._answer
+        if len(chunk) > _MOST_KEPT_BYTES and answer.opening:
+            answer.last = chunk[-TAIL_BYTES:]
+        else:
+            answer.note(chunk)
+        self._least = TAIL_BYTES
 
 
 def _sifted(sift: Sieve, pass_on: Callable[[bytes], None], observe: Observer | None) -> Callable[[bytes], None]:

@@ -44,8 +44,9 @@ class StreamReader:
 
     def feed(self, chunk: bytes) -> None:
         """Keep a copy of a chunk, and look when enough has come together."""
-        self._batch += chunk
-        if len(self._batch) >= BATCH_BYTES:
+        batch = self._batch
+        batch += chunk
+        if len(batch) >= BATCH_BYTES:
             self._look()
 
     def _look(self) -> None:

@@ -50,7 +50,6 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
     """
 
     __slots__ = (
-        "_bodies",
         "_fields",
         "_head_size",
         "_home",
@@ -63,16 +62,12 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
         "_until_close",
         "_upgrade_asked",
         "idle_since",
-        "on_body",
         "used",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, home: Home, watch: Watch, piece: Piece | None = None) -> None:
         super().__init__(loop, watch, piece)
         self._home = home
-        self._bodies: list[bytes] = []
-        """What the read that is looked at has brought of a body."""
-        self.on_body = self._bodies.append
         self._parser = httptools.HttpResponseParser(self)
         self._fields: Fields = []
         self._reason = b""
@@ -98,6 +93,7 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
         self._upgrade_asked = upgrade
         self._head_size = 0
         self._until_close = self.used = False
+        self.longest_gap = 0.0
         self._started_at = self._sent_at = self._read_at = self._loop.time()
         response = self._response = Response(self, self._loop.create_future())
         transport.write(request)
@@ -105,45 +101,69 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
 
     # what the loop calls
 
-    def buffer_updated(self, nbytes: int) -> None:  # noqa: C901, PLR0912 - of a chunk each call counts
+    def buffer_updated(self, nbytes: int) -> None:
         """Parse what has been read, and pass on what it brings."""
-        response = self._response
-        if response is None:
-            self.abort()  # nobody asked for anything: it would answer the next request, which is somebody else's
-            return
-        self.used = True
         now = self._loop.time()
-        if now - self._read_at > response.longest_gap:  # noqa: PLR1730 - a call of max for every chunk
-            response.longest_gap = now - self._read_at
+        gap = now - self._read_at
+        if gap > self.longest_gap:  # noqa: PLR1730 - a call of max for every chunk
+            self.longest_gap = gap
         self._read_at = now
-        data = self._piece[:nbytes]
-        if self._raw:
-            response.bring(bytes(data))
-            return
+        data = self._read[nbytes]
+        if self.sink is None:
+            response = self._response
+            if response is None:
+                self.abort()  # nobody asked for anything: it would answer the next request, which is somebody else's
+                return
+            self.used = True
+            if self._raw:
+                response.bring(bytes(data))
+                return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._switch(response, bytes(data[upgrade.args[0] :]))
-        except httptools.HttpParserError:
-            if not response.complete:
-                self._keep_bodies(response)
-                self._fail("did not answer in HTTP")
-                return
-            self._spoilt = True  # the response is whole; what comes behind it is no HTTP
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as stop:
+            self._stop(stop, data)
         bodies = self._bodies
-        if response.complete:
+        if bodies:
+            body = bodies.popleft()
             if bodies:
-                self._keep_bodies(response)
+                body += self._taken()
+            if self.sink is not None:
+                self.sink(body)
+            else:
+                self._sort(body, nbytes)
+        else:
+            self._sort(b"", nbytes)
+
+    def _stop(self, why: httptools.HttpParserError | httptools.HttpParserUpgrade, data: memoryview) -> None:
+        """Go on without HTTP where that was agreed; what else the parser does not take is the end."""
+        response = self._response
+        self._keep(response, self._taken())
+        if response is None:
+            return
+        if isinstance(why, httptools.HttpParserUpgrade):
+            self._switch(response, bytes(data[why.args[0] :]))
+        elif response.complete:
+            self._spoilt = True  # the response is whole; what comes behind it is no HTTP
+        else:
+            self._fail("did not answer in HTTP")
+
+    def _sort(self, body: bytes, nbytes: int) -> None:
+        """Look at what a read has brought that does not simply go on, and at whether from now on it does."""
+        response = self._response
+        if response is None:
+            return
+        self.sink = None
+        if response.complete:
+            if body:
+                self._keep(response, body)
             response.wake()
             self._release()
-        elif bodies and not (self._spoilt or self._informational):
+        elif body and not (self._spoilt or self._informational):
             self._head_size = 0
-            body = bodies[0] if len(bodies) == 1 else b"".join(bodies)
-            bodies.clear()
+            self.sink = response.sink
             response.bring(body)
         else:
-            if bodies:
-                self._keep_bodies(self._response)
+            self._keep(response, body)
             if not response.size:
                 # a piece of a head, of trailers or of a chunk's first line: httptools would keep an endless one
                 self._head_size += nbytes
@@ -154,7 +174,7 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
         response = self._response
         if response is not None and (self._until_close or self._raw) and response.arrived.done():
             response.complete = True
-            self._response = None
+            self._response = self.sink = None
             if self._upload is not None:
                 self._upload.cancel()  # the agent has said all it will, and reads no more
             response.wake()
@@ -190,7 +210,7 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
         self._informational = _FIRST_INTERIM <= status < _FIRST_STATUS
         if self._informational:
             return
-        response.longest_gap = 0.0  # until now it was the wait for the head
+        self.longest_gap = 0.0  # until now it was the wait for the head
         head = Head(status, self._reason, self._fields)
         if self._parser.get_http_version() not in _SPOKEN:
             head.wrong = "did not answer in HTTP/1.1 or HTTP/1.0"
@@ -206,8 +226,9 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
 
     def on_message_complete(self) -> None:
         response = self._response
+        self.sink = None
         if self._bodies:
-            self._keep_bodies(response)
+            self._keep(response, self._taken())
         if self._informational:
             self._informational = False
         elif response is not None and not self._spoilt and not self._until_close:
@@ -215,10 +236,17 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
 
     # the rest
 
-    def _keep_bodies(self, response: Response | None) -> None:
+    def _taken(self) -> bytes:
+        """Return what the parser has brought of a body until now."""
+        bodies = self._bodies
+        body = bodies.popleft() if bodies else b""
+        if bodies:
+            body += b"".join(bodies)
+            bodies.clear()
+        return body
+
+    def _keep(self, response: Response | None, body: bytes) -> None:
         """Give the response what a message has brought that does not simply go on; drop what belongs to none."""
-        body = b"".join(self._bodies)
-        self._bodies.clear()
         if not body or response is None or self._spoilt:
             return
         if response.complete:

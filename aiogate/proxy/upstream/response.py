@@ -16,7 +16,14 @@ _HIGH_WATER_BYTES: Final = 65536
 
 
 class Flow(Protocol):
-    """What a response needs of the connection that it comes from."""
+    """What a response needs of the connection that it comes from.
+
+    ``longest_gap`` is the longest silence of the response under way; ``sink`` gets its body past the response as long
+    as the response lets it.
+    """
+
+    longest_gap: float
+    sink: Callable[[bytes], None] | None
 
     @property
     def heard_at(self) -> float:
@@ -48,19 +55,20 @@ class Response:
     """One response to one request. ``flow`` is the connection that it comes from.
 
     ``arrived`` brings the head, or why there will be none; ``complete`` tells that the whole body has arrived; ``size``
-    are the bytes of it that nobody has taken yet. After ``upgraded`` what arrives is no HTTP any more.
+    are the bytes of it that nobody has taken yet; ``sink`` gets them, while somebody pours. After ``upgraded`` what
+    arrives is no HTTP any more.
     """
 
     __slots__ = (
         "_chunks",
         "_error",
+        "_gap",
         "_held",
-        "_sink",
         "_waiter",
         "arrived",
         "complete",
         "flow",
-        "longest_gap",
+        "sink",
         "size",
         "upgraded",
     )
@@ -69,15 +77,19 @@ class Response:
         self.arrived = arrived
         self.complete = False
         self.upgraded = False
-        self.longest_gap = 0.0
-        """The longest silence since the head, in seconds, between two reads."""
         self._chunks: list[bytes] = []
         self.size = 0
         self._error: UpstreamError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.flow = flow
-        self._sink: Callable[[bytes], None] | None = None
+        self.sink: Callable[[bytes], None] | None = None
         self._held = False
+        self._gap: float | None = None
+
+    @property
+    def longest_gap(self) -> float:
+        """The longest silence since the head, in seconds, between two reads."""
+        return self.flow.longest_gap if self._gap is None else self._gap
 
     def take(self) -> bytes:
         """Return what has arrived and not been taken yet, or ``b""``."""
@@ -102,7 +114,7 @@ class Response:
             self.flow.resume()
         if not self.complete and self._chunks:
             sink(self.take())
-        self._sink = sink
+        self.sink = sink
         try:
             while not self.complete and not self._held:
                 if self._error is not None:
@@ -110,12 +122,13 @@ class Response:
                 self._waiter = asyncio.get_running_loop().create_future()
                 await self._waiter
         finally:
-            self._sink = self._waiter = None
+            self.sink = self._waiter = self.flow.sink = None
 
     def hold(self) -> None:
         """Stop reading from the agent and let ``pour`` return; the next ``pour`` goes on."""
         self._held = True
         self.flow.pause()
+        self._stir()
 
     def feed(self, chunk: bytes) -> None:
         """Take a piece of the body from the connection."""
@@ -127,13 +140,11 @@ class Response:
 
     def bring(self, chunk: bytes) -> None:
         """Take all that one read has brought of a body that goes on; what somebody pours is passed on at once."""
-        if self._sink is None or self._chunks:
+        if self.sink is None or self._chunks:
             self.feed(chunk)
             self.wake()
-            return
-        self._sink(chunk)
-        if self._held or self._error is not None:
-            self._stir()
+        else:
+            self.sink(chunk)
 
     def close(self) -> None:
         """Let go of the connection; one whose response has not ended is closed."""
@@ -142,6 +153,7 @@ class Response:
 
     def fail(self, error: UpstreamError) -> None:
         """Tell the reader that there will be no more, and why."""
+        self._gap = self.flow.longest_gap
         if not self.arrived.done():
             self._error = error
             self.arrived.set_exception(error)
@@ -151,9 +163,11 @@ class Response:
 
     def wake(self) -> None:
         """Pass on what has arrived."""
-        if self._sink is not None and self._chunks and not self.complete:
-            self._sink(self.take())
-            if not self._held and self._error is None:
+        if self.complete:
+            self._gap = self.flow.longest_gap
+        elif self.sink is not None and self._chunks:
+            self.sink(self.take())
+            if self._error is None:
                 return
         self._stir()
 

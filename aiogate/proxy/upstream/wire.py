@@ -43,7 +43,9 @@ class Wire(Reading):
         "_upload",
         "_watch",
         "_writable",
+        "longest_gap",
         "lost",
+        "sink",
         "waits_in",
     )
 
@@ -59,6 +61,10 @@ class Wire(Reading):
         self._writable: asyncio.Future[None] | None = None
         self._started_at = self._read_at = self._blocked_at = 0.0
         self._sent_at: float | None = None
+        self.longest_gap = 0.0
+        """The longest silence of the response under way since its head, in seconds, between two reads."""
+        self.sink: Callable[[bytes], None] | None = None
+        """Who gets what the next read brings of the body; None: that has to be looked at first."""
         self.lost = False
         self.waits_in: set[Watched] | None = None
         """For the watch."""
@@ -156,6 +162,7 @@ class Wire(Reading):
     def abort(self) -> None:
         """Close at once; what was under way fails."""
         self._spoilt = True
+        self.sink = None
         if self._upload is not None:
             self._upload.cancel()
         if self._transport is not None:

@@ -17,6 +17,7 @@ from aiogate.agent import Agent
 from aiogate.errors import UpstreamError
 from aiogate.proxy.upstream.connection import Connection
 from aiogate.proxy.upstream.head import Head
+from aiogate.proxy.upstream.reading import Piece
 from aiogate.proxy.upstream.response import Response
 from aiogate.proxy.upstream.watch import Watch
 
@@ -203,10 +204,10 @@ class Line:
         return "open"
 
 
-def line(loop: SteppedLoop, watch: Watch | None = None) -> Line:
-    """Return a connection that has just been made."""
+def line(loop: SteppedLoop, watch: Watch | None = None, piece: Piece | None = None) -> Line:
+    """Return a connection that has just been made; ``piece``: what it reads into, if that is shared with others."""
     shelf = Shelf()
-    connection = Connection(loop, shelf, watch or blind(loop))
+    connection = Connection(loop, shelf, watch or blind(loop), piece)
     return Line(loop, connection, Wire(loop, connection), shelf)
 
 
