@@ -5,6 +5,7 @@ Knows nothing of how the agent was chosen, and of no agent besides.
 
 from collections.abc import Awaitable, Sequence
 from http import HTTPStatus
+from typing import Final
 
 from aiogate.claims import Claim, Counted, Grant, Measure, Shortage
 from aiogate.errors import Refusal, StateError, refusal
@@ -16,7 +17,8 @@ from aiogate.state.memory import MemoryState
 
 __all__ = ["STATE_UNAVAILABLE", "claimed", "real_amounts", "take_claims"]
 
-STATE_UNAVAILABLE = refusal("state_unavailable", "the counters cannot be reached; nothing was sent to the agent")
+_REQUESTS: Final = Measure.REQUESTS  # an enumeration takes its time to look one up
+STATE_UNAVAILABLE: Final = refusal("state_unavailable", "the counters cannot be reached; nothing was sent to the agent")
 
 
 async def take_claims(exchange: Exchange, generation: Generation, state: State) -> Refusal | None:
@@ -71,7 +73,7 @@ def real_amounts(exchange: Exchange) -> dict[str, int] | None:
     real: dict[str, int] | None = None
     for quota in exchange.quotas:
         claim = quota[0]
-        if claim.measure is not Measure.REQUESTS:
+        if claim.measure is not _REQUESTS:
             amount = _real_amount(exchange, claim.measure)
             if amount or claim.kind is Counted.PERIOD or not _answered_well(exchange):
                 real = real or {}
