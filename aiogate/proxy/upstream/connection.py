@@ -108,7 +108,9 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
         if gap > self.longest_gap:  # noqa: PLR1730 - a call of max for every chunk
             self.longest_gap = gap
         self._read_at = now
-        data = self._read[nbytes]
+        data, bodies = self._read[nbytes], self._bodies
+        if bodies:
+            bodies.clear()  # of another connection's read that has failed half-way: nobody else may get it
         if self.sink is None:
             response = self._response
             if response is None:
@@ -122,7 +124,6 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as stop:
             self._stop(stop, data)
-        bodies = self._bodies
         if bodies:
             body = bodies.popleft()
             if bodies:
@@ -218,7 +219,9 @@ class Connection(Wire):  # its callbacks are described by asyncio and httptools
             self._fail(head.wrong)
             return
         # after a head that announces chunks the parser of a HEAD's response cannot tell what comes behind it from them
-        self._keeps_alive = self._parser.should_keep_alive() and not (self._is_head_request and head.chunked)
+        self._keeps_alive = (
+            self._parser.should_keep_alive() and not head.closes and not (self._is_head_request and head.chunked)
+        )
         bodiless = self._is_head_request or status in _NO_BODY
         self._until_close = not bodiless and head.length is None and not head.chunked
         response.complete = self._is_head_request  # httptools cannot tell llhttp that no body follows

@@ -23,6 +23,7 @@ __all__ = ["Head"]
 _FIRST_STATUS: Final = 200
 _LAST_STATUS: Final = 599
 _TOO_MANY: Final = 256
+_USUAL: Final = frozenset({b",keep-alive", b",close", b",Keep-Alive"})
 
 
 class Head:
@@ -36,11 +37,13 @@ class Head:
     ``wrong`` says what is wrong with them, or is ``""``; ``length`` is the body's in digits, None when only its end
     will tell; ``chunked`` tells that it comes in chunks; ``media_type`` and ``encoding`` are ``Content-Type`` and
     ``Content-Encoding`` or ``""``; ``dated`` tells that there is a ``Date``, ``collides`` that there is a field on
-    which aiogate may have its own word.
+    which aiogate may have its own word; ``closes`` that ``close`` is one of several options of the connection, which
+    the parser forgets when another one follows (RFC 9112 section 9.3: it goes before all others).
     """
 
     __slots__ = (
         "chunked",
+        "closes",
         "collides",
         "dated",
         "encoding",
@@ -56,7 +59,7 @@ class Head:
         self.status = status
         self.reason = reason
         self.length: bytes | None = None
-        self.chunked = self.dated = self.collides = False
+        self.chunked = self.dated = self.collides = self.closes = False
         self.media_type = self.encoding = self.wrong = ""
         kept: Fields = []
         named = b""
@@ -81,7 +84,11 @@ class Head:
             elif sort != STAYS:
                 kept.append(field)
                 self._note(sort, field[1])
-        self.fields = _without(kept, named) if named and named not in _USUAL else kept
+        if named and named not in _USUAL:
+            names = {name.strip().lower() for name in named.split(b",")}
+            kept = [field for field in kept if field[0].lower() not in names]
+            self.closes = b"close" in names
+        self.fields = kept
         if not _FIRST_STATUS <= status <= _LAST_STATUS:
             self.wrong = f"answered with status {status}"
         elif len(fields) > _TOO_MANY:
@@ -94,12 +101,3 @@ class Head:
             self.encoding = value.decode("latin-1")
         else:
             self.collides = True
-
-
-_USUAL: Final = frozenset({b",keep-alive", b",close", b",Keep-Alive"})
-
-
-def _without(fields: Fields, named: bytes) -> Fields:
-    """Return the fields without those that ``Connection`` names."""
-    names = {name.strip().lower() for name in named.split(b",")}
-    return [field for field in fields if field[0].lower() not in names]

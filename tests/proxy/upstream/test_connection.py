@@ -110,6 +110,25 @@ def test_a_damaged_answer_is_an_error_or_what_somebody_else_reads_in_it_too(
         assert read.keeps_alive
 
 
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        b"Connection: close\r\nConnection: Keep-Alive\r\n",
+        b"Connection: keep-alive\r\nConnection: Close\r\n",
+        b"Connection: close, keep-alive\r\n",
+        b"Connection: x-hop,\tclose ,keep-alive\r\n",
+    ],
+)
+def test_close_goes_before_every_other_option_of_the_connection(
+    loop: SteppedLoop, version: bytes, options: bytes
+) -> None:
+    this = line(loop)
+    got = ask(this, [b"HTTP/%b 200 OK\r\n%bContent-Length: 2\r\n\r\nok" % (version, options)])
+    assert (got.body, this.state) == (b"ok", "closed")
+    assert this.connection not in this.shelf.returned
+
+
 @pytest.mark.parametrize(
     "begin",
     [

@@ -151,6 +151,18 @@ def test_two_connections_that_read_into_the_same_piece_never_mix(
         assert reading.result().body == answer.got.body
 
 
+def test_what_a_read_has_left_that_failed_half_way_goes_to_nobody_else(loop: SteppedLoop) -> None:
+    piece = Piece()
+    this = line(loop, piece=piece)
+    reading = loop.create_task(read(this.connection.send(AGENT, GET), [False]))
+    for said in (CHUNKED, b"1\r\na\r\n", b"1\r\nb\r\n0\r\n\r\n"):
+        loop.step(2)
+        piece.bodies.append(b"somebody else's")
+        this.wire.say(said)
+    loop.settle()
+    assert reading.result().body == b"ab"
+
+
 def test_the_longest_silence_is_known_while_it_lasts_and_stays_when_the_connection_serves_another(
     loop: SteppedLoop,
 ) -> None:
