@@ -3,12 +3,12 @@
 For ``totals.py``. Knows nothing of records.
 """
 
-import os
 import sqlite3
 import time
 from pathlib import Path
 from typing import Final
 
+from aiogate.database_file import make_private
 from aiogate.errors import JournalError
 from aiogate.journal.tally import COUNTS, NAMES
 
@@ -21,7 +21,6 @@ _WAIT_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.005
 _PRIMARY: Final = 0xFF
 """What of an error's code is the error; the rest tells its kinds apart."""
-_MODE: Final = 0o600
 _SUMS: Final = "(bucket INTEGER NOT NULL, who INTEGER NOT NULL, {}, PRIMARY KEY (bucket, who)) WITHOUT ROWID".format(
     ", ".join(f"{count} INTEGER NOT NULL" for count in COUNTS)
 )
@@ -44,7 +43,7 @@ def connect(directory: Path) -> sqlite3.Connection:
     """Open the totals of a journal, for the thread that calls; raises ``JournalError``."""
     path = directory / TOTALS_FILE
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, _MODE))
+        make_private(path)
         db = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
     except (OSError, sqlite3.Error) as error:
         raise failure(directory, error) from error

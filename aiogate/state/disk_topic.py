@@ -6,7 +6,6 @@ that there is something to read. Knows nothing of what is in the entries.
 
 import asyncio
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from aiogate.board import Topic
+from aiogate.database_file import make_private
 from aiogate.errors import StateError
 from aiogate.state.board import MemoryBoard, MemoryTopic, checked
 
@@ -29,7 +29,6 @@ _log: Final = logging.getLogger(__name__)
 _WAIT_SECONDS: Final = 5.0
 _EARLY_SECONDS: Final = 0.01
 """By so much the loop's timers may be before the clock on the wall: what ends within that has ended."""
-_FILE_MODE: Final = 0o600
 _FOLDER_MODE: Final = 0o700
 _VERSION: Final = 1
 _SCHEMA: Final = """CREATE TABLE entries (
@@ -179,7 +178,7 @@ class DiskTopic(MemoryTopic):
     def _connected(self) -> sqlite3.Connection:
         if self._db is None:
             self._path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, _FILE_MODE))
+            make_private(self._path)
             db = sqlite3.connect(self._path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
             try:
                 _prepare(db)

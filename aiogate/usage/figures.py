@@ -76,24 +76,9 @@ def judged(  # noqa: PLR0913, PLR0917 - the classes of tokens; one call, since e
         raise AbsurdError(_shown(figures))
     if input_tokens is None and output_tokens is None:
         return Usage()
-    named = model if type(model) is str and 0 < len(model) <= _MAX_MODEL_CHARACTERS else None
-    if (
-        cache_write_tokens is None
-        and cache_write_1h_tokens is None
-        and input_audio_tokens is None
-        and output_audio_tokens is None
-    ):  # as in most answers, and each argument has its price
-        return Usage(
-            source=source,
-            model=named,
-            input_tokens=input_tokens,
-            cached_input_tokens=cached_input_tokens,
-            output_tokens=output_tokens,
-            reasoning_tokens=reasoning_tokens,
-        )
     return Usage(
         source=source,
-        model=named,
+        model=model if type(model) is str and 0 < len(model) <= _MAX_MODEL_CHARACTERS else None,
         input_tokens=input_tokens,
         cached_input_tokens=cached_input_tokens,
         cache_write_tokens=cache_write_tokens,
