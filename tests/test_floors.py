@@ -9,14 +9,26 @@ import aiogate
 
 ROOT = Path(aiogate.__file__).parent
 FLOORS = (
-    {"errors", "board", "claims", "calls", "agent", "exchange", "pepper", "stored_key", "__init__"},
+    {"errors", "database_file", "board", "claims", "calls", "agent", "exchange", "pepper", "stored_key", "__init__"},
     {"hookspecs", "settings"},
     {"state", "usage", "journal"},
     {"pipeline", "proxy"},
     {"server"},
     {"cli", "testing"},
 )
-NOUNS = ["errors", "board", "claims", "calls", "agent", "exchange", "pepper", "stored_key", "hookspecs", "__init__"]
+NOUNS = [
+    "errors",
+    "database_file",
+    "board",
+    "claims",
+    "calls",
+    "agent",
+    "exchange",
+    "pepper",
+    "stored_key",
+    "hookspecs",
+    "__init__",
+]
 
 
 def room(module: str) -> str:
