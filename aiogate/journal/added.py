@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from aiogate.exchange import Exchange, Outcome
-from aiogate.journal.record import MODEL_CHARACTERS, escaped
+from aiogate.journal.record import MODEL_CHARACTERS, escaped, payer_of
 from aiogate.journal.tally import LARGEST, QUARTER_SECONDS, Key
 
 __all__ = ["Added", "added"]
@@ -54,7 +54,7 @@ def added(exchange: Exchange) -> Added | None:
         principal.key_id,
         principal.department,
         agent.id,
-        shares[0][0] if shares else agent.cost_center or principal.cost_center,
+        payer_of(exchange),
         usage.model,
         usage.source,
     )
